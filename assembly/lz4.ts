@@ -2,6 +2,7 @@
 // No frame, no size header, no dictionary: the caller knows both sizes.
 
 import { isInside } from "./page";
+import { copyBytes } from "./vector";
 
 /** The input ends inside a sequence. */
 export const LZ4_TRUNCATED: i32 = -1;
@@ -17,13 +18,19 @@ const LAST_LITERALS: u32 = 5;
 /** No match starts in the last 12 bytes. */
 const MATCH_START_LIMIT: u32 = 12;
 const MAX_OFFSET: u32 = 65535;
-/** The search takes a step more for every 2^6 positions without a match. */
-const SKIP_SHIFT: u32 = 6;
+/** The search skips a position more for every 2^4 steps without a match. */
+const SKIP_SHIFT: u32 = 4;
+const MIN_TABLE_BITS: u32 = 10;
 const MAX_TABLE_BITS: u32 = 13;
+/** Up to here short matches pay; in longer inputs there are enough long ones, and fewer sequences take less time. */
+const SHORT_INPUT: u32 = 16384;
+/** The reference's primes for hashes of 5 and 6 bytes, shifted so that the product drops the bytes above. */
+const HASH_5_BYTES: u64 = 889523592379 << 24;
+const HASH_6_BYTES: u64 = 227718039650203 << 16;
 
-@inline function hashAt(source: usize, shift: u32): usize {
-  // Five bytes, times the prime of the reference; four would find shorter, dearer matches.
-  return <usize>(((load<u64>(source) << 24) * 889523592379) >> shift) << 2;
+/** Where the table's entry for a position with these 8 bytes stands, from the table's start. */
+@inline function slotOf<Entry>(bytes: u64, multiplier: u64, shift: u32): usize {
+  return <usize>((bytes * multiplier) >> shift) * sizeof<Entry>();
 }
 
 @inline function storeExtraLength(at: usize, extra: u32): usize {
@@ -47,119 +54,129 @@ const MAX_TABLE_BITS: u32 = 13;
   return equal;
 }
 
-/** The table that suits the input: 2^10 entries up to 4 KiB, 2^13 from 32 KiB on. */
+/** The table has an entry for each 2 to 4 input bytes, within its limits. */
 @inline function tableBitsFor(inputBytes: u32): u32 {
-  const bits = 32 - clz<u32>(inputBytes | 4095) - 2;
-  return min<u32>(bits, MAX_TABLE_BITS);
+  return max<u32>(min<u32>(31 - clz<u32>(inputBytes), MAX_TABLE_BITS), MIN_TABLE_BITS);
 }
 
-/** Where the sequences that emitSequences wrote end in the input: the rest are the last literals. */
-let anchor: u32 = 0;
-
-/** Writes all sequences but the last and returns where they end in the output. */
-function emitSequences(input: usize, inputBytes: u32, output: usize, state: usize): usize {
-  let out = output;
-  const tableBits = tableBitsFor(inputBytes);
-  const shift = 64 - tableBits;
-  memory.fill(state, 0, 4 << tableBits);
-  const matchStartEnd = inputBytes - MATCH_START_LIMIT;
-  const matchEnd = inputBytes - LAST_LITERALS;
-  let position: u32 = 1;
-  let nextHash = hashAt(input + 1, shift);
-
-  while (true) {
-    let candidate: u32 = 0;
-    let attempts: u32 = 1 << SKIP_SHIFT;
-    let next = position;
-    while (true) {
-      position = next;
-      const hash = nextHash;
-      next = position + (attempts++ >> SKIP_SHIFT);
-      if (next > matchStartEnd) return out;
-      candidate = load<u32>(state + hash);
-      nextHash = hashAt(input + next, shift);
-      store<u32>(state + hash, position);
-      if (position - candidate <= MAX_OFFSET && load<u32>(input + candidate) == load<u32>(input + position)) break;
-    }
-    while (position > anchor && candidate > 0 && load<u8>(input + position - 1) == load<u8>(input + candidate - 1)) {
-      position--;
-      candidate--;
-    }
-
-    let literals = position - anchor;
-    let token = out++;
-    if (literals < 15) {
-      store<u8>(token, literals << 4);
-    } else {
-      store<u8>(token, 0xf0);
-      out = storeExtraLength(out, literals - 15);
-    }
-    // A match starts at least 12 bytes before the end, so 12 bytes may be read beyond the literals, and the bound has room.
-    if (literals <= 12) {
-      store<u64>(out, load<u64>(input + anchor));
-      store<u32>(out, load<u32>(input + anchor, 8), 8);
-    } else if (inputBytes - position >= 16) {
-      let copied: u32 = 0;
-      do {
-        store<v128>(out + copied, load<v128>(input + anchor + copied));
-        copied += 16;
-      } while (copied < literals);
-    } else {
-      memory.copy(out, input + anchor, literals);
-    }
-    out += literals;
-
-    while (true) {
-      store<u16>(out, position - candidate);
-      out += 2;
-      const extra = equalBytes(
-        input + position + MIN_MATCH,
-        input + candidate + MIN_MATCH,
-        matchEnd - position - MIN_MATCH,
-      );
-      position += MIN_MATCH + extra;
-      if (extra < 15) {
-        store<u8>(token, load<u8>(token) | extra);
-      } else {
-        store<u8>(token, load<u8>(token) | 15);
-        out = storeExtraLength(out, extra - 15);
-      }
-      anchor = position;
-      if (position > matchStartEnd) return out;
-
-      store<u32>(state + hashAt(input + position - 2, shift), position - 2);
-      const hash = hashAt(input + position, shift);
-      candidate = load<u32>(state + hash);
-      store<u32>(state + hash, position);
-      if (position - candidate > MAX_OFFSET || load<u32>(input + candidate) != load<u32>(input + position)) break;
-      token = out++;
-      store<u8>(token, 0);
-    }
-    position++;
-    if (position > matchStartEnd) return out;
-    nextHash = hashAt(input + position, shift);
-  }
+/** Whether a match can start here: four equal bytes, near enough. Entries of two bytes cannot reach too far. */
+@inline function isMatch<Entry>(match: usize, at: usize, bytes: u64): bool {
+  return load<u32>(match) == <u32>bytes && (sizeof<Entry>() == 2 || at - match <= MAX_OFFSET);
 }
 
-/**
- * Compresses `inputBytes` bytes (at most 0x7e000000) into one block and returns its length; never fails.
- * Before: `output` has inputBytes + inputBytes / 255 + 16 bytes, `state` 32 KiB; the three do not overlap. What the state holds does
- * not matter, and the block depends on the input alone.
- */
-export function lz4Compress(input: usize, inputBytes: u32, output: usize, state: usize): u32 {
-  assert(inputBytes <= 0x7e000000 && isInside(input, inputBytes));
-  assert(isInside(output, <u64>inputBytes + inputBytes / 255 + 16) && isInside(state, 4 << MAX_TABLE_BITS));
-  anchor = 0;
-  let out = inputBytes > MATCH_START_LIMIT ? emitSequences(input, inputBytes, output, state) : output;
-  const literals = inputBytes - anchor;
+/** Writes the sequence that ends the block and returns where that ends. */
+function storeLastLiterals(out: usize, anchor: usize, inputEnd: usize): usize {
+  const literals = <u32>(inputEnd - anchor);
   if (literals < 15) {
     store<u8>(out++, literals << 4);
   } else {
     store<u8>(out++, 0xf0);
     out = storeExtraLength(out, literals - 15);
   }
-  memory.copy(out, input + anchor, literals);
-  return <u32>(out + literals - output);
+  copyBytes(out, anchor, literals);
+  return out + literals;
+}
+
+/** Writes the block and returns where it ends. */
+function compress<Entry>(input: usize, inputBytes: u32, output: usize, state: usize): usize {
+  let out = output;
+  let anchor = input;
+  const tableBits = tableBitsFor(inputBytes);
+  const shift = 64 - tableBits;
+  const multiplier = inputBytes <= SHORT_INPUT ? HASH_5_BYTES : HASH_6_BYTES;
+  memory.fill(state, 0, sizeof<Entry>() << tableBits);
+  const inputEnd = input + inputBytes;
+  const matchStartEnd = inputEnd - MATCH_START_LIMIT;
+  const matchEnd = inputEnd - LAST_LITERALS - MIN_MATCH;
+  let at = input + 1;
+
+  while (true) {
+    let match: usize;
+    let steps: u32 = 1 << SKIP_SHIFT;
+    // Two positions a step: they share the load and the loop's overhead.
+    while (true) {
+      // A signed difference, since a wide step may carry `at` past 4 GiB.
+      if (<i32>(matchStartEnd - at) <= 0) return storeLastLiterals(out, anchor, inputEnd);
+      const bytes = load<u64>(at);
+      const entry = state + slotOf<Entry>(bytes, multiplier, shift);
+      match = input + <usize>load<Entry>(entry);
+      store<Entry>(entry, <Entry>(at - input));
+      if (isMatch<Entry>(match, at, bytes)) break;
+      at++;
+      const nextEntry = state + slotOf<Entry>(bytes >> 8, multiplier, shift);
+      match = input + <usize>load<Entry>(nextEntry);
+      store<Entry>(nextEntry, <Entry>(at - input));
+      if (isMatch<Entry>(match, at, bytes >> 8)) break;
+      at += steps++ >> SKIP_SHIFT;
+    }
+    while (at > anchor && match > input && load<u8>(at - 1) == load<u8>(match - 1)) {
+      at--;
+      match--;
+    }
+
+    const literals = <u32>(at - anchor);
+    let token = out++;
+    let literalBits = literals << 4;
+    if (literals >= 15) {
+      literalBits = 0xf0;
+      out = storeExtraLength(out, literals - 15);
+    }
+    if (inputEnd - at >= 16) {
+      const literalsEnd = out + literals;
+      do {
+        store<v128>(out, load<v128>(anchor));
+        out += 16;
+        anchor += 16;
+      } while (out < literalsEnd);
+      out = literalsEnd;
+    } else {
+      copyBytes(out, anchor, literals);
+      out += literals;
+    }
+
+    while (true) {
+      store<u16>(out, <u16>(at - match));
+      out += 2;
+      const extra = equalBytes(at + MIN_MATCH, match + MIN_MATCH, <u32>(matchEnd - at));
+      at += MIN_MATCH + extra;
+      if (extra < 15) {
+        store<u8>(token, literalBits | extra);
+      } else {
+        store<u8>(token, literalBits | 15);
+        out = storeExtraLength(out, extra - 15);
+      }
+      anchor = at;
+      if (at > matchStartEnd) return storeLastLiterals(out, anchor, inputEnd);
+
+      const bytes = load<u64>(at);
+      const entry = state + slotOf<Entry>(bytes, multiplier, shift);
+      match = input + <usize>load<Entry>(entry);
+      store<Entry>(entry, <Entry>(at - input));
+      if (!isMatch<Entry>(match, at, bytes)) break;
+      token = out++;
+      literalBits = 0;
+    }
+    at++;
+  }
+}
+
+/**
+ * Compresses `inputBytes` bytes (at most 0x7e000000) into one block and returns its length; never fails.
+ * Before: `output` has inputBytes + inputBytes / 255 + 16 bytes, `state` 32 KiB, of which inputs of up to 64 KiB use 16 at most; the
+ * three do not overlap. What the state holds does not matter, and the block depends on the input alone.
+ */
+export function lz4Compress(input: usize, inputBytes: u32, output: usize, state: usize): u32 {
+  assert(inputBytes <= 0x7e000000 && isInside(input, inputBytes));
+  assert(isInside(output, <u64>inputBytes + inputBytes / 255 + 16) && isInside(state, 4 << MAX_TABLE_BITS));
+  let end: usize;
+  if (inputBytes <= MATCH_START_LIMIT) {
+    end = storeLastLiterals(output, input, input + inputBytes);
+  } else if (inputBytes <= MAX_OFFSET + 1) {
+    end = compress<u16>(input, inputBytes, output, state);
+  } else {
+    end = compress<u32>(input, inputBytes, output, state);
+  }
+  return <u32>(end - output);
 }
 
 /**

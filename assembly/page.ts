@@ -28,3 +28,13 @@ export function arePagesBelow(pages: usize, count: u32, pageCount: u32): bool {
   }
   return true;
 }
+
+/**
+ * Scans go through a group of pages several at a time: page number `page` of the group's first part, and its partners `distance`
+ * pages and more behind it, in the other parts. Processors fetch ahead for each run of reads by itself, so several runs bring
+ * more bytes a second from memory than one does. A page whose partner is beyond the group is its own partner.
+ */
+@inline export function partnerOf(page: u32, distance: u32, group: u32): u32 {
+  const partner = page + distance;
+  return partner < group ? partner : page;
+}

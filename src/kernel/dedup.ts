@@ -32,7 +32,7 @@ export class DedupTable {
     this.#exports = exports;
     this.#arena = arena;
     this.#slots = Math.max(MIN_SLOTS, 2 ** Math.ceil(Math.log2(capacity * SLOTS_PER_ENTRY)));
-    this.capacity = this.#slots / SLOTS_PER_ENTRY;
+    this.capacity = this.#slots - this.#slots / 4;
     this.#table = arena.allocate(HEADER_BYTES + this.#slots * SLOT_BYTES);
     this.clear();
   }
