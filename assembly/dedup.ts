@@ -2,7 +2,7 @@
 //
 //   0     u32 slots (a power of two) │ u32 entries │ 56 bytes unused
 //   64    slots × 16 bytes: fingerprints; all zero means empty, so an all-zero fingerprint is never stored
-//         slots × 4 bytes: page numbers
+//         slots × 4 bytes: page numbers, DEDUP_NONE where the slot is empty
 //
 // Open addressing with linear probing; an entry that goes is closed over by its followers, so there are no tombstones and lookups do not
 // age. At most three quarters of the slots are used: what does not fit is left out and counted. The first page that brings a
@@ -49,7 +49,9 @@ const HEADER_BYTES: usize = 64;
     const at = fingerprintAt(table, slot);
     const slotLow = load<u64>(at);
     const slotHigh = load<u64>(at, 8);
-    if (((slotLow ^ low) | (slotHigh ^ high)) == 0 || (slotLow | slotHigh) == 0) return slot;
+    const isMatch = ((slotLow ^ low) | (slotHigh ^ high)) == 0;
+    // One branch for both ends of the search: which of them comes is not predictable, that one comes is.
+    if ((<u32>isMatch | <u32>((slotLow | slotHigh) == 0)) != 0) return slot;
     slot = (slot + 1) & mask;
   }
 }
@@ -91,6 +93,7 @@ const HEADER_BYTES: usize = 64;
     gap = slot;
   }
   store<v128>(fingerprintAt(table, gap), i64x2.splat(0));
+  store<u32>(pageNumberAt(table, gap), DEDUP_NONE);
   store<u32>(table, entriesOf(table) - 1, 4);
   return true;
 }
@@ -103,7 +106,8 @@ const HEADER_BYTES: usize = 64;
 /** Lays an empty table of `slots` slots (a power of two, at least 4) into 64 + 20 × slots bytes. */
 export function dedupClear(table: usize, slots: u32): void {
   assert(slots >= 4 && (slots & (slots - 1)) == 0 && isInside(table, HEADER_BYTES + <u64>slots * 20));
-  memory.fill(table, 0, HEADER_BYTES + <usize>slots * 20);
+  memory.fill(table, 0, HEADER_BYTES + (<usize>slots << 4));
+  memory.fill(table + HEADER_BYTES + (<usize>slots << 4), 0xff, <usize>slots << 2);
   store<u32>(table, slots);
 }
 
@@ -132,14 +136,9 @@ export function dedupFind(table: usize, fingerprints: usize, pages: usize, count
   assert(isTable(table) && isInside(fingerprints, <u64>count << 4) && isInside(pages, <u64>count << 2));
   let found: u32 = 0;
   for (; count != 0; count--) {
-    const low = load<u64>(fingerprints);
-    const high = load<u64>(fingerprints, 8);
-    const slot = findSlot(table, low, high);
-    let page = DEDUP_NONE;
-    if (!isEmpty(fingerprintAt(table, slot))) {
-      page = load<u32>(pageNumberAt(table, slot));
-      found++;
-    }
+    // Found or not: no branch here, for nothing predicts it.
+    const page = load<u32>(pageNumberAt(table, findSlot(table, load<u64>(fingerprints), load<u64>(fingerprints, 8))));
+    found += <u32>(page != DEDUP_NONE);
     store<u32>(pages, page);
     fingerprints += 16;
     pages += 4;
