@@ -49,7 +49,9 @@ function print({ name, input, bytesPerSecond, peers, ratios, outputBytes }: Resu
   const size = outputBytes === undefined ? "" : ` → ${outputBytes} bytes`;
   let [nameCell, inputCell, speedCell] = [name, input + size, gigabytes(bytesPerSecond)];
   for (const [peer, speed] of Object.entries(peers)) {
-    console.log(`| ${nameCell} | ${inputCell} | ${speedCell} | ${peer} | ${gigabytes(speed)} | ${ratios[peer]?.toFixed(2)} × |`);
+    console.log(
+      `| ${nameCell} | ${inputCell} | ${speedCell} | ${peer} | ${gigabytes(speed)} | ${ratios[peer]?.toFixed(2)} × |`,
+    );
     [nameCell, inputCell, speedCell] = ["", "", ""];
   }
 }

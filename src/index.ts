@@ -10,8 +10,8 @@ export {
   createKernels,
   createKernelsSync,
   type KernelOptions,
-  type Kernels,
   type KernelSource,
+  type Kernels,
 } from "./kernel/load.js";
 export { LZ4_MAX_INPUT_BYTES, LZ4_STATE_BYTES, Lz4Kernels, lz4Bound } from "./kernel/lz4.js";
 export { ScanKernels } from "./kernel/scan.js";

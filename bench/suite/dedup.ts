@@ -14,10 +14,14 @@ export async function* dedupRows({ arena, dedup }: Kernels): AsyncGenerator<Row>
   });
   // Every second fingerprint is known.
   const words = fingerprints.u64;
-  const keys = Array.from({ length: PAGES }, (_, page) => ((words[page * 2 + 1] as bigint) << 64n) | (words[page * 2] as bigint));
+  const keys = Array.from(
+    { length: PAGES },
+    (_, page) => ((words[page * 2 + 1] as bigint) << 64n) | (words[page * 2] as bigint),
+  );
   const map = new Map<bigint, number>();
   for (let page = 0; page < PAGES; page += 2) {
-    const row = (span: typeof numbers, bytes: number) => arena.spanOf(span.bytes.subarray(page * bytes, (page + 1) * bytes));
+    const row = (span: typeof numbers, bytes: number) =>
+      arena.spanOf(span.bytes.subarray(page * bytes, (page + 1) * bytes));
     table.insert(row(fingerprints, 16), row(numbers, 4), 1);
     map.set(keys[page] as bigint, page);
   }

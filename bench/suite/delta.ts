@@ -57,7 +57,10 @@ export async function* deltaRows({ arena, delta, scan }: Kernels): AsyncGenerato
 
     const encodeBatch = (first: number): number => {
       const list = numbersOf[first / BATCH_PAGES] as Span;
-      const [from, to] = [{ pages: before, numbers: list }, { pages: after, numbers: list }];
+      const [from, to] = [
+        { pages: before, numbers: list },
+        { pages: after, numbers: list },
+      ];
       return delta.encodeList(from, to, BATCH_PAGES, PAGE_BYTES, lengths, stream);
     };
     let outputBytes = 0;
@@ -69,7 +72,8 @@ export async function* deltaRows({ arena, delta, scan }: Kernels): AsyncGenerato
       kernel: eachBatch(encodeBatch),
       peers: {
         "plain twin": eachPage((page) => {
-          if (encodeTwin(pageOf(before, page), pageOf(after, page), out) === DELTA_OVERFLOW) throw new Error("overflow");
+          if (encodeTwin(pageOf(before, page), pageOf(after, page), out) === DELTA_OVERFLOW)
+            throw new Error("overflow");
         }),
         "lz4-wasm": eachPage((page) => lz4Wasm.compress(pageOf(after, page))),
         "scan/compare (clean pages)": {

@@ -19,7 +19,9 @@ export function bufferCompare(left: Uint8Array, right: Uint8Array): Target {
 }
 
 function eachPage(pages: Uint8Array, visit: (page: Uint8Array) => unknown): Target {
-  const views = Array.from({ length: PAGE_COUNT }, (_, page) => pages.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES));
+  const views = Array.from({ length: PAGE_COUNT }, (_, page) =>
+    pages.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES),
+  );
   return {
     bytes: REGION_BYTES,
     run() {

@@ -3,7 +3,9 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { inspectImage } from "./inspect.js";
 
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
 
 const program = new Command("pageferry")
   .description("Page-transfer engine for live migration.")

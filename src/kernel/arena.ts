@@ -111,7 +111,10 @@ export class Arena {
   /** The span that a view of this memory covers: the way in for memory that the arena did not hand out, such as a guest's RAM. */
   spanOf(view: ArrayBufferView): Span {
     if (view.buffer !== this.memory.buffer) {
-      throw new KernelError("foreign-span", "The view is not on this memory, or the memory has grown since it was made.");
+      throw new KernelError(
+        "foreign-span",
+        "The view is not on this memory, or the memory has grown since it was made.",
+      );
     }
     return new Span(this.memory, view.byteOffset, view.byteLength);
   }

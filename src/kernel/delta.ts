@@ -90,7 +90,14 @@ export class DeltaKernels {
    * Applies a stream of payloads: the first `count` of `lengths` (none negative), one after the other, to the pages that
    * `target.numbers` names. Throws `xbzrle-malformed` or `page-number`, with every page untouched.
    */
-  decodeList(stream: Span, streamBytes: number, lengths: Span, target: PageList, count: number, pageBytes: number): void {
+  decodeList(
+    stream: Span,
+    streamBytes: number,
+    lengths: Span,
+    target: PageList,
+    count: number,
+    pageBytes: number,
+  ): void {
     const pageCount = pageCountOf(target.pages, pageBytes);
     this.#check(
       this.#exports.deltaDecodeList(

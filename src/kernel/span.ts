@@ -72,7 +72,10 @@ export class Span {
 
   #aligned(elementBytes: number): number {
     if (this.byteOffset % elementBytes !== 0) {
-      throw new KernelError("argument", `A span at byte ${this.byteOffset} has no view of ${elementBytes}-byte elements.`);
+      throw new KernelError(
+        "argument",
+        `A span at byte ${this.byteOffset} has no view of ${elementBytes}-byte elements.`,
+      );
     }
     return this.byteOffset;
   }

@@ -46,7 +46,10 @@ describe.each(builds)("mutated input, $name build", ({ create }) => {
         const payload: Guarded = guarded(arena, mutated.length, random.below(16));
         payload.span.bytes.set(mutated);
         const expected = decodeTwin(mutated, before);
-        const isAccepted = accepts(() => delta.decode(payload.span, mutated.length, page.span, pageBytes), "xbzrle-malformed");
+        const isAccepted = accepts(
+          () => delta.decode(payload.span, mutated.length, page.span, pageBytes),
+          "xbzrle-malformed",
+        );
         expect(isAccepted, `case ${done}`).toBe(expected !== undefined);
         expectSameBytes(page.span.bytes, expected ?? before);
         if (!page.isIntact() || !payload.isIntact()) expect.fail(`case ${done} wrote outside its buffers`);
@@ -77,12 +80,16 @@ describe.each(builds)("mutated input, $name build", ({ create }) => {
       for (let index = 0; index < CASES_PER_INPUT; index++, done++) {
         const inner = arena.mark();
         const mutated = index === 0 ? valid : random.mutate(valid);
-        const outputBytes = random.below(4) === 0 ? Math.max(0, content.length + random.below(40) - 20) : content.length;
+        const outputBytes =
+          random.below(4) === 0 ? Math.max(0, content.length + random.below(40) - 20) : content.length;
         const block = guarded(arena, mutated.length, random.below(16));
         const output = guarded(arena, outputBytes, random.below(64));
         block.span.bytes.set(mutated);
         const expected = decompressTwin(mutated, outputBytes);
-        const isAccepted = accepts(() => lz4.decompress(block.span, mutated.length, output.span, outputBytes), "lz4-malformed");
+        const isAccepted = accepts(
+          () => lz4.decompress(block.span, mutated.length, output.span, outputBytes),
+          "lz4-malformed",
+        );
         expect(isAccepted, `case ${done}`).toBe(expected !== undefined);
         if (expected !== undefined) expectSameBytes(output.span.bytes, expected);
         if (!block.isIntact() || !output.isIntact()) expect.fail(`case ${done} wrote outside its buffers`);

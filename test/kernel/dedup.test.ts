@@ -68,7 +68,11 @@ describe.each(builds)("dedup, $name build", ({ create }) => {
             for (const [content, , page] of rows) expected += remove(content, page);
             expect(table.remove(fingerprints, numbers, count)).toBe(expected);
           } else {
-            lay(rows.map(([, after]) => after), rows.map(([, , page]) => page), olds);
+            lay(
+              rows.map(([, after]) => after),
+              rows.map(([, , page]) => page),
+              olds,
+            );
             for (const [before, after, page] of rows) {
               remove(before, page);
               expected += insert(after, page);
@@ -145,7 +149,8 @@ describe.each(builds)("dedup, $name build", ({ create }) => {
       const page = rights.u32[index] as number;
       return page !== DEDUP_NONE && page !== 1;
     });
-    const compare = (): number => dedup.compare({ pages: left, numbers: lefts }, { pages: right, numbers: rights }, count, pageBytes, bitmap.span);
+    const compare = (): number =>
+      dedup.compare({ pages: left, numbers: lefts }, { pages: right, numbers: rights }, count, pageBytes, bitmap.span);
     expect(compare()).toBe(expected.filter(Boolean).length);
     expect(bits(bitmap.span, count)).toEqual(expected);
     expect(bitmap.isIntact()).toBe(true);

@@ -100,17 +100,25 @@ describe.each(builds)("delta, $name build", ({ create }) => {
     expect(check(new Uint8Array(4096), new Uint8Array(4096).fill(1, 2))).toBe(DELTA_OVERFLOW);
   });
 
-  it.each(PAGE_SIZES)("gives the twin's bytes for one run, wherever it starts and ends in a page of %i bytes", (pageBytes) => {
-    const before = new Uint8Array(pageBytes);
-    const edges = [0, 1, 2, 15, 16, 17, 31, 63, 64, 65, 126, 127, 128, 129, 1000, 16382, 16383, 16384, 16385];
-    const places = [...edges, ...edges.map((edge) => pageBytes - edge)].filter((at) => at >= 0 && at <= pageBytes);
-    for (const start of places) {
-      for (const end of places) if (start <= end) check(before, new Uint8Array(pageBytes).fill(7, start, end));
-    }
-  });
+  it.each(PAGE_SIZES)(
+    "gives the twin's bytes for one run, wherever it starts and ends in a page of %i bytes",
+    (pageBytes) => {
+      const before = new Uint8Array(pageBytes);
+      const edges = [0, 1, 2, 15, 16, 17, 31, 63, 64, 65, 126, 127, 128, 129, 1000, 16382, 16383, 16384, 16385];
+      const places = [...edges, ...edges.map((edge) => pageBytes - edge)].filter((at) => at >= 0 && at <= pageBytes);
+      for (const start of places) {
+        for (const end of places) if (start <= end) check(before, new Uint8Array(pageBytes).fill(7, start, end));
+      }
+    },
+  );
 
   it("gives the twin's bytes for random changes, and decodes them back", () => {
-    const arbitrary = fc.tuple(fc.constantFrom(...PAGE_SIZES), fc.nat(), fc.integer({ min: 0, max: 120 }), fc.constantFrom(1, 3, 17, 70, 900));
+    const arbitrary = fc.tuple(
+      fc.constantFrom(...PAGE_SIZES),
+      fc.nat(),
+      fc.integer({ min: 0, max: 120 }),
+      fc.constantFrom(1, 3, 17, 70, 900),
+    );
     fc.assert(
       fc.property(arbitrary, ([pageBytes, seed, runs, maxRunBytes]) => {
         const random = new Random(seed);
@@ -135,7 +143,9 @@ describe.each(builds)("delta, $name build", ({ create }) => {
     ["a trailing unchanged run", "0001aa05"],
   ])("refuses %s", (_, hex) => {
     const page = new Random(1).bytes(4096);
-    expect(() => decode(Uint8Array.from(Buffer.from(hex, "hex")), page)).toThrow(expect.objectContaining({ code: "xbzrle-malformed" }));
+    expect(() => decode(Uint8Array.from(Buffer.from(hex, "hex")), page)).toThrow(
+      expect.objectContaining({ code: "xbzrle-malformed" }),
+    );
   });
 
   it("takes QEMU's payloads that its own encoder would not make", () => {
@@ -213,7 +223,16 @@ describe.each(builds)("delta, $name build", ({ create }) => {
       now.span.bytes.copyWithin(9 * PAGE_BYTES, 5 * PAGE_BYTES, 6 * PAGE_BYTES);
       old.span.bytes.set(now.span.bytes.subarray(5 * PAGE_BYTES, 6 * PAGE_BYTES), 5 * PAGE_BYTES);
       now.span.bytes[9 * PAGE_BYTES] = (now.span.bytes[9 * PAGE_BYTES] as number) ^ 0xff;
-      expect(delta.encodeList({ pages: old.span, numbers: from }, { pages: now.span, numbers: to }, 1, PAGE_BYTES, lengths, out)).toBe(3);
+      expect(
+        delta.encodeList(
+          { pages: old.span, numbers: from },
+          { pages: now.span, numbers: to },
+          1,
+          PAGE_BYTES,
+          lengths,
+          out,
+        ),
+      ).toBe(3);
       arena.release(mark);
     });
 

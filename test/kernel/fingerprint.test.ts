@@ -80,7 +80,9 @@ describe.each(builds)("fingerprint, $name build", ({ create }) => {
               .subarray(page * pageBytes, (page + 1) * pageBytes)
               .some((byte, at) => byte !== before[page * pageBytes + at]),
           );
-          expect(fingerprint.scan(pages.span, pageBytes, secret, table.span, bitmap.span)).toBe(changed.filter(Boolean).length);
+          expect(fingerprint.scan(pages.span, pageBytes, secret, table.span, bitmap.span)).toBe(
+            changed.filter(Boolean).length,
+          );
           expect(bits(bitmap.span, pageCount)).toEqual(changed);
           fingerprint.pages(pages.span, pageBytes, secret, fresh);
           expectSameBytes(table.span.bytes, fresh.bytes);

@@ -20,7 +20,10 @@ describe.each(builds)("in place, $name build", ({ module }) => {
     new Random(10).change(view(RAM), 50, 300);
     const before = new Uint8Array(memory.buffer).slice();
 
-    const { arena, scan, fingerprint, bitmap, delta, dedup, lz4 } = createKernelsSync({ source: module, inPlace: { memory, scratch: SCRATCH } });
+    const { arena, scan, fingerprint, bitmap, delta, dedup, lz4 } = createKernelsSync({
+      source: module,
+      inPlace: { memory, scratch: SCRATCH },
+    });
     let [ram, copy] = [arena.spanOf(view(RAM)), arena.spanOf(view(COPY))];
     const dirty = arena.allocateBitmap(PAGES);
     const other = arena.allocateBitmap(PAGES);
@@ -47,7 +50,14 @@ describe.each(builds)("in place, $name build", ({ module }) => {
     table.insert(fingerprints, numbers, count);
     table.find(fingerprints, found, count);
     dedup.compare({ pages: ram, numbers }, { pages: copy, numbers }, count, PAGE_BYTES, other);
-    const bytes = delta.encodeList({ pages: copy, numbers }, { pages: ram, numbers }, count, PAGE_BYTES, lengths, stream);
+    const bytes = delta.encodeList(
+      { pages: copy, numbers },
+      { pages: ram, numbers },
+      count,
+      PAGE_BYTES,
+      lengths,
+      stream,
+    );
     expect(bytes).toBeGreaterThan(0);
     const packed = lz4.compress(ram, 10 * PAGE_BYTES, block, state);
     lz4.decompress(block, packed, unpacked, 10 * PAGE_BYTES);

@@ -34,7 +34,12 @@ describe.each(builds)("the module, $name build", ({ module }) => {
   });
 
   it("has neither a start function nor a data segment", () => {
-    const file = readFileSync(new URL(module === builds[0]?.module ? "../../dist/kernels.wasm" : "../../build/kernels.debug.wasm", import.meta.url));
+    const file = readFileSync(
+      new URL(
+        module === builds[0]?.module ? "../../dist/kernels.wasm" : "../../build/kernels.debug.wasm",
+        import.meta.url,
+      ),
+    );
     const sections = sectionIds(file);
     expect(sections).toContain(10);
     expect(sections).not.toContain(8);
@@ -62,7 +67,14 @@ describe("createKernels", () => {
   it("takes the inlined copy, bytes, a module, a response or a promise of these", async () => {
     const module = new WebAssembly.Module(bytes);
     const response = (): Response => new Response(bytes, { headers: { "content-type": "application/octet-stream" } });
-    for (const source of [undefined, bytes, Uint8Array.from(bytes).buffer, module, response(), Promise.resolve(response())]) {
+    for (const source of [
+      undefined,
+      bytes,
+      Uint8Array.from(bytes).buffer,
+      module,
+      response(),
+      Promise.resolve(response()),
+    ]) {
       expect(countZeroPages(await createKernels(source === undefined ? {} : { source }))).toBe(2);
     }
     for (const source of [undefined, bytes, module]) {

@@ -61,13 +61,18 @@ describe.each(builds)("lz4, $name build", ({ create }) => {
 
   it("gives back memory-like, random and real bytes", () => {
     fc.assert(
-      fc.property(fc.nat(), fc.nat(20_000), fc.constantFrom("memory", "random", "code", "periodic"), (seed, length, kind) => {
-        const random = new Random(seed);
-        if (kind === "memory") check(random.memoryLike(length));
-        else if (kind === "random") check(random.bytes(length));
-        else if (kind === "code") check(machineCode.subarray(seed % 900_000, (seed % 900_000) + length));
-        else check(Uint8Array.from({ length }, (_, at) => at % (1 + (seed % 40))));
-      }),
+      fc.property(
+        fc.nat(),
+        fc.nat(20_000),
+        fc.constantFrom("memory", "random", "code", "periodic"),
+        (seed, length, kind) => {
+          const random = new Random(seed);
+          if (kind === "memory") check(random.memoryLike(length));
+          else if (kind === "random") check(random.bytes(length));
+          else if (kind === "code") check(machineCode.subarray(seed % 900_000, (seed % 900_000) + length));
+          else check(Uint8Array.from({ length }, (_, at) => at % (1 + (seed % 40))));
+        },
+      ),
       { numRuns: 250, seed: 8 },
     );
     check(machineCode);
@@ -134,9 +139,13 @@ describe.each(builds)("lz4, $name build", ({ create }) => {
     const input = arena.allocate(4096);
     const output = arena.allocate(lz4Bound(4096));
     const short = arena.allocate(lz4Bound(4096) - 1);
-    expect(() => lz4.compress(input, 4096, short, state.span)).toThrow(expect.objectContaining({ code: "span-too-small" }));
+    expect(() => lz4.compress(input, 4096, short, state.span)).toThrow(
+      expect.objectContaining({ code: "span-too-small" }),
+    );
     expect(() => lz4.compress(output, 4096, output, state.span)).toThrow(expect.objectContaining({ code: "overlap" }));
-    expect(() => lz4.compress(input, 4097, output, state.span)).toThrow(expect.objectContaining({ code: "span-too-small" }));
+    expect(() => lz4.compress(input, 4097, output, state.span)).toThrow(
+      expect.objectContaining({ code: "span-too-small" }),
+    );
     expect(() => lz4.compress(input, -1, output, state.span)).toThrow(expect.objectContaining({ code: "argument" }));
     expect(() => lz4.decompress(input, 4096, output, 2 ** 31)).toThrow(expect.objectContaining({ code: "argument" }));
     arena.release(mark);

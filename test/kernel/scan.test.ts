@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { builds } from "../support/builds.js";
 import { expectSameBytes } from "../support/bytes.js";
 import { guarded } from "../support/guarded.js";
-import { Random } from "../support/random.js";
 import { bits, PAGE_SIZES } from "../support/pages.js";
+import { Random } from "../support/random.js";
 import { changedPages, fillWords, zeroPages } from "../twin/scan.js";
 
 describe.each(builds)("scan, $name build", ({ create }) => {
@@ -13,9 +13,12 @@ describe.each(builds)("scan, $name build", ({ create }) => {
   /** Pages that are zero, filled, or nearly so: one byte off at any place. */
   const regions = fc.record({
     pageBytes: fc.constantFrom(...PAGE_SIZES),
-    pages: fc.array(fc.record({ word: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), zero: fc.boolean(), flip: fc.option(fc.nat()) }), {
-      maxLength: 9,
-    }),
+    pages: fc.array(
+      fc.record({ word: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), zero: fc.boolean(), flip: fc.option(fc.nat()) }),
+      {
+        maxLength: 9,
+      },
+    ),
     misalignment: fc.constantFrom(0, 1, 8, 16, 63),
   });
 
@@ -34,7 +37,10 @@ describe.each(builds)("scan, $name build", ({ create }) => {
       fc.property(regions, ({ pageBytes, pages, misalignment }) => {
         const mark = arena.mark();
         const region = lay(pageBytes, pages);
-        const plain = lay(pageBytes, pages.map((page) => ({ ...page, flip: null })));
+        const plain = lay(
+          pageBytes,
+          pages.map((page) => ({ ...page, flip: null })),
+        );
         const left = guarded(arena, region.length, misalignment);
         const right = guarded(arena, region.length, 7);
         const bitmap = guarded(arena, Math.ceil(pages.length / 64) * 8);
@@ -47,7 +53,9 @@ describe.each(builds)("scan, $name build", ({ create }) => {
         expect(bits(bitmap.span, pages.length)).toEqual(zero);
 
         const fill = fillWords(region, pageBytes);
-        expect(scan.fill(left.span, pageBytes, bitmap.span, words.span)).toBe(fill.filter((word) => word !== undefined).length);
+        expect(scan.fill(left.span, pageBytes, bitmap.span, words.span)).toBe(
+          fill.filter((word) => word !== undefined).length,
+        );
         expect(bits(bitmap.span, pages.length)).toEqual(fill.map((word) => word !== undefined));
         expect(Array.from(words.span.u64)).toEqual(fill.map((word) => word ?? 0n));
 

@@ -44,7 +44,12 @@ export class Lz4Wasm {
       const pointer = wasm.__wbindgen_malloc(input.length);
       new Uint8Array(wasm.memory.buffer).set(input, pointer);
       wasm[name](result, pointer, input.length);
-      const [at, length, , isError] = new Int32Array(wasm.memory.buffer, result, 4) as unknown as [number, number, number, number];
+      const [at, length, , isError] = new Int32Array(wasm.memory.buffer, result, 4) as unknown as [
+        number,
+        number,
+        number,
+        number,
+      ];
       if (name === "decompress" && isError !== 0) throw new Error("lz4-wasm refuses the block");
       const output = new Uint8Array(wasm.memory.buffer).slice(at, at + length);
       wasm.__wbindgen_free(at, length);

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Packs the package, installs the tarball in an empty folder as a user would, imports every export and runs the command.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+npx publint --strict
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+npm pack --silent --ignore-scripts --pack-destination "$folder"
+npx attw "$folder"/pageferry-*.tgz
+
+cd "$folder"
+echo '{ "private": true, "type": "module" }' > package.json
+npm install --silent --no-audit --no-fund ./pageferry-*.tgz
+cat > test.js <<'JS'
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import * as pageferry from "pageferry";
+const require = createRequire(import.meta.url);
+const manifest = require("pageferry/package.json");
+for (const name of Object.keys(manifest.exports)) require.resolve(`pageferry${name.slice(1)}`);
+const bytes = readFileSync(require.resolve("pageferry/kernels.wasm"));
+for (const options of [{}, { source: bytes }]) {
+  const { arena, scan } = await pageferry.createKernels(options);
+  const pages = arena.allocatePages(2, 4096);
+  pages.bytes.fill(0).fill(1, 4096);
+  if (scan.zero(pages, 4096, arena.allocateBitmap(2)) !== 1) throw new Error("the kernels do not work");
+}
+JS
+node test.js
+npx --no-install pageferry --version
+npx --no-install pageferry inspect test.js
