@@ -2,6 +2,10 @@ import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { exampleIn, projectFolder } from "./support/docs.js";
 
+it("README.md shows the same example as docs/embedding.md", () => {
+  expect(exampleIn("README.md", "js", "node")).toBe(exampleIn("docs/embedding.md", "js", "node"));
+});
+
 describe("docs/embedding.md", () => {
   it.each(["node", "foreign"])("the example %s prints what it says", (name) => {
     const code = exampleIn("docs/embedding.md", "js", name);
