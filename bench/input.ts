@@ -20,6 +20,13 @@ export function fillWithRandom(region: Uint8Array): void {
   randomFillSync(region);
 }
 
+/** A region cut into blocks of one size. */
+export function blocksOf(region: Uint8Array, blockBytes: number): Uint8Array[] {
+  return Array.from({ length: region.length / blockBytes }, (_, block) =>
+    region.subarray(block * blockBytes, (block + 1) * blockBytes),
+  );
+}
+
 /** Changes `runs` runs of `runBytes` bytes in each page, spread evenly, at places that differ from page to page. */
 export function changePages(region: Uint8Array, runs: number, runBytes: number): void {
   const stride = Math.floor(PAGE_BYTES / runs);

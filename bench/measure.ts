@@ -6,6 +6,16 @@ export interface Target {
   run(): void;
 }
 
+/** A target that visits every block of a region of `bytes` bytes, packed or not, in turn. */
+export function visitEach<Block>(bytes: number, blocks: readonly Block[], visit: (block: Block) => unknown): Target {
+  return {
+    bytes,
+    run() {
+      for (const block of blocks) visit(block);
+    },
+  };
+}
+
 /** A kernel beside its peers. */
 export interface Row {
   readonly name: string;

@@ -1,7 +1,7 @@
 import { type Kernels, lz4Bound } from "pageferry";
 import { Lz4Wasm } from "../../test/support/lz4-wasm.js";
-import { fillWithBinary, fillWithRandom, REGION_BYTES, REGION_NAME } from "../input.js";
-import type { Row, Target } from "../measure.js";
+import { blocksOf, fillWithBinary, fillWithRandom, REGION_BYTES, REGION_NAME } from "../input.js";
+import { type Row, visitEach } from "../measure.js";
 
 interface Lz4Napi {
   compressSync(input: Buffer): Buffer;
@@ -23,16 +23,6 @@ export async function* lz4Rows({ arena, lz4 }: Kernels): AsyncGenerator<Row> {
   const lz4Wasm = new Lz4Wasm();
   const native = await loadNative();
 
-  const blocksOf = (blockBytes: number): Uint8Array[] =>
-    Array.from({ length: REGION_BYTES / blockBytes }, (_, block) =>
-      region.bytes.subarray(block * blockBytes, (block + 1) * blockBytes),
-    );
-  const each = (blocks: readonly Uint8Array[], visit: (block: Uint8Array) => unknown): Target => ({
-    bytes: REGION_BYTES,
-    run() {
-      for (const block of blocks) visit(block);
-    },
-  });
   const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
   for (const [input, fill] of [
@@ -46,7 +36,7 @@ export async function* lz4Rows({ arena, lz4 }: Kernels): AsyncGenerator<Row> {
     ] as const) {
       const mark = arena.mark();
       const packed = arena.allocate(lz4Bound(blockBytes));
-      const blocks = blocksOf(blockBytes);
+      const blocks = blocksOf(region.bytes, blockBytes);
       const spans = blocks.map((block) => arena.spanOf(block));
       let outputBytes = 0;
       let peerBytes = 0;
@@ -56,15 +46,12 @@ export async function* lz4Rows({ arena, lz4 }: Kernels): AsyncGenerator<Row> {
         name,
         input: `${input} (lz4-wasm makes ${peerBytes} bytes of it)`,
         outputBytes,
-        kernel: {
-          bytes: REGION_BYTES,
-          run() {
-            for (const span of spans) lz4.compress(span, blockBytes, packed, state);
-          },
-        },
+        kernel: visitEach(REGION_BYTES, spans, (span) => lz4.compress(span, blockBytes, packed, state)),
         peers: {
-          "lz4-wasm": each(blocks, (block) => lz4Wasm.compress(block)),
-          ...(native && { "lz4-napi": each(blocks, (block) => native.compressSync(asBuffer(block))) }),
+          "lz4-wasm": visitEach(REGION_BYTES, blocks, (block) => lz4Wasm.compress(block)),
+          ...(native && {
+            "lz4-napi": visitEach(REGION_BYTES, blocks, (block) => native.compressSync(asBuffer(block))),
+          }),
         },
       };
       arena.release(mark);
@@ -73,26 +60,22 @@ export async function* lz4Rows({ arena, lz4 }: Kernels): AsyncGenerator<Row> {
 
   fillWithBinary(region.bytes);
   const blockBytes = 65536;
-  const packed = blocksOf(blockBytes).map((block) => lz4Wasm.compress(block).slice());
+  const packed = blocksOf(region.bytes, blockBytes).map((block) => lz4Wasm.compress(block).slice());
   const unpacked = arena.allocate(blockBytes);
   const inputs = packed.map((block) => {
     const span = arena.allocate(block.length);
     span.bytes.set(block);
     return span;
   });
-  const sized = native && blocksOf(blockBytes).map((block) => native.compressSync(asBuffer(block)));
+  const sized = native && blocksOf(region.bytes, blockBytes).map((block) => native.compressSync(asBuffer(block)));
   yield {
     name: "lz4/decompress-64k",
     input: `${REGION_NAME}, blocks of lz4-wasm`,
-    kernel: {
-      bytes: REGION_BYTES,
-      run() {
-        for (const input of inputs) lz4.decompress(input, input.byteLength, unpacked, blockBytes);
-      },
-    },
+    kernel: visitEach(REGION_BYTES, inputs, (block) => lz4.decompress(block, block.byteLength, unpacked, blockBytes)),
     peers: {
-      "lz4-wasm": each(packed, (block) => lz4Wasm.decompress(block, blockBytes)),
-      ...(native && sized && { "lz4-napi": each(sized, (block) => native.uncompressSync(block as Buffer)) }),
+      "lz4-wasm": visitEach(REGION_BYTES, packed, (block) => lz4Wasm.decompress(block, blockBytes)),
+      ...(native &&
+        sized && { "lz4-napi": visitEach(REGION_BYTES, sized, (block) => native.uncompressSync(block as Buffer)) }),
     },
   };
 }

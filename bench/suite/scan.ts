@@ -1,11 +1,11 @@
 import { createXXHash128 } from "hash-wasm";
 import type { Kernels } from "pageferry";
 import xxhash from "xxhash-wasm";
-import { fillWithBinary, PAGE_BYTES, PAGE_COUNT, REGION_BYTES, REGION_NAME } from "../input.js";
-import type { Row, Target } from "../measure.js";
+import { blocksOf, fillWithBinary, PAGE_BYTES, PAGE_COUNT, REGION_BYTES, REGION_NAME } from "../input.js";
+import { type Row, type Target, visitEach } from "../measure.js";
 
 /** How users without kernels find changed pages: Node's native compare, page by page. */
-export function bufferCompare(left: Uint8Array, right: Uint8Array): Target {
+function bufferCompare(left: Uint8Array, right: Uint8Array): Target {
   const one = Buffer.from(left.buffer, left.byteOffset, left.byteLength);
   const other = Buffer.from(right.buffer, right.byteOffset, right.byteLength);
   return {
@@ -14,18 +14,6 @@ export function bufferCompare(left: Uint8Array, right: Uint8Array): Target {
       for (let at = 0; at < one.length; at += PAGE_BYTES) {
         if (one.compare(other, at, at + PAGE_BYTES, at, at + PAGE_BYTES) !== 0) throw new Error("clean pages differ");
       }
-    },
-  };
-}
-
-function eachPage(pages: Uint8Array, visit: (page: Uint8Array) => unknown): Target {
-  const views = Array.from({ length: PAGE_COUNT }, (_, page) =>
-    pages.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES),
-  );
-  return {
-    bytes: REGION_BYTES,
-    run() {
-      for (const view of views) visit(view);
     },
   };
 }
@@ -52,6 +40,7 @@ export async function* scanRows({ arena, scan, fingerprint }: Kernels): AsyncGen
 
   const { h64Raw } = await xxhash();
   const xxh128 = await createXXHash128();
+  const pages = blocksOf(left.bytes, PAGE_BYTES);
   yield {
     name: "scan/fingerprint",
     input,
@@ -61,8 +50,8 @@ export async function* scanRows({ arena, scan, fingerprint }: Kernels): AsyncGen
     },
     peers: {
       "Buffer.compare": bufferCompare(left.bytes, right.bytes),
-      "xxhash-wasm h64Raw": eachPage(left.bytes, (page) => h64Raw(page)),
-      "hash-wasm XXH128": eachPage(left.bytes, (page) => xxh128.init().update(page).digest("binary")),
+      "xxhash-wasm h64Raw": visitEach(REGION_BYTES, pages, (page) => h64Raw(page)),
+      "hash-wasm XXH128": visitEach(REGION_BYTES, pages, (page) => xxh128.init().update(page).digest("binary")),
     },
   };
 
