@@ -1,3 +1,4 @@
+import { checkWhole } from "./check.js";
 import { KernelError } from "./errors.js";
 
 /**
@@ -8,17 +9,26 @@ export class Span {
   readonly byteOffset: number;
   readonly byteLength: number;
   readonly #memory: WebAssembly.Memory;
+  readonly #whole: Span | undefined;
   #bytes: Uint8Array | undefined;
   #u32: Uint32Array | undefined;
   #i32: Int32Array | undefined;
   #u64: BigUint64Array | undefined;
   #isReleased = false;
 
-  /** Spans come from an {@link Arena}, which checks the numbers. */
-  constructor(memory: WebAssembly.Memory, byteOffset: number, byteLength: number) {
+  /** Spans come from an {@link Arena}, which checks the numbers; a part also from the span that it is a part of. */
+  constructor(memory: WebAssembly.Memory, byteOffset: number, byteLength: number, whole?: Span) {
     this.#memory = memory;
+    this.#whole = whole;
     this.byteOffset = byteOffset;
     this.byteLength = byteLength;
+  }
+
+  /** A part of the span; it is released when the span is. */
+  part(byteOffset: number, byteLength: number): Span {
+    checkWhole("byteOffset", byteOffset, 0, this.byteLength);
+    checkWhole("byteLength", byteLength, 0, this.byteLength - byteOffset);
+    return new Span(this.#memory, this.byteOffset + byteOffset, byteLength, this);
   }
 
   /** The span as bytes. */
@@ -51,7 +61,7 @@ export class Span {
 
   /** Whether the arena took the span back; it cannot be used any more then. */
   get isReleased(): boolean {
-    return this.#isReleased;
+    return this.#isReleased || (this.#whole?.isReleased ?? false);
   }
 
   /** Whether the span lies in this memory. */
@@ -66,7 +76,7 @@ export class Span {
   }
 
   #buffer(): ArrayBufferLike {
-    if (this.#isReleased) throw new KernelError("released-span", "This span was given back to its arena.");
+    if (this.isReleased) throw new KernelError("released-span", "This span was given back to its arena.");
     return this.#memory.buffer;
   }
 

@@ -1,0 +1,21 @@
+/** What went wrong in a guest or host, stable across versions; a program may branch on it. */
+export type GuestErrorCode =
+  | "argument"
+  | "image"
+  | "machine-unfit"
+  | "missing-program"
+  | "patch-base"
+  | "patch-malformed"
+  | "guest-failed"
+  | "state-malformed";
+
+/** Every error that guests and hosts throw. */
+export class GuestError extends Error {
+  readonly code: GuestErrorCode;
+
+  constructor(code: GuestErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "GuestError";
+    this.code = code;
+  }
+}

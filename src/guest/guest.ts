@@ -1,0 +1,68 @@
+/** A stretch of a machine's memory. */
+export interface MemoryRegion {
+  readonly name: string;
+  /** Bytes; the last page of a region may be a part of one, and its rest reads as zeros. */
+  readonly byteLength: number;
+}
+
+/** What a machine looks like from outside: all that a destination must know to make room for it. */
+export interface Machine {
+  readonly name: string;
+  /** Which sort of host can take it: "memory", "file", "v86", … */
+  readonly kind: string;
+  /** One page size for all regions: a power of two from 1 KiB to 64 KiB. */
+  readonly pageBytes: number;
+  /** Pages are numbered through all regions, in this order; every region starts with a page of its own. */
+  readonly regions: readonly MemoryRegion[];
+  /** What else a host of this kind must know (versions, sizes of devices), as JSON. */
+  readonly configuration: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** A guest's memory where it is: a scan goes over it without a copy. */
+export interface InPlaceMemory {
+  readonly memory: WebAssembly.Memory;
+  /** A part of the memory that is the caller's to use, of at least so many bytes; the same one at every call. */
+  scratch(byteLength: number): { readonly byteOffset: number; readonly byteLength: number };
+  /** The memory of `pageCount` pages of one region; to be taken anew each turn. */
+  view(firstPage: number, pageCount: number): Uint8Array;
+}
+
+/** A running machine at the source. */
+export interface Guest {
+  readonly machine: Machine;
+  /** Copies whole pages, all of one region, into `into`. */
+  readPages(firstPage: number, into: Uint8Array): void;
+  /** Stops the machine; its memory and state stay as they are from then on. Calling it again changes nothing. */
+  pause(): Promise<void>;
+  /** Lets the machine go on as if nothing had happened. Calling it again changes nothing. */
+  resume(): Promise<void>;
+  /** CPU and devices of the paused machine, without its memory. */
+  saveState(): Promise<Uint8Array>;
+  /** The machine runs elsewhere now: free what it holds. It never runs here again. */
+  release(): Promise<void>;
+
+  /** Where the memory can be scanned in place. */
+  readonly inPlace?: InPlaceMemory;
+  /** Where writes are logged: sets the bit of every page written since the last call (all pages at the first call) and starts anew. */
+  takeDirtyPages?(bitmap: Uint8Array): void;
+  /** Slows the machine down: 0 is full speed, 0.99 nearly stopped. */
+  throttle?(fraction: number): Promise<void>;
+}
+
+/** The place where a machine arrives. */
+export interface Host {
+  /** Makes room for a machine, its memory all zero (or what {@link hasBase} says). Throws where it cannot take it. */
+  prepare(machine: Machine): Promise<void>;
+  /** True where the prepared memory holds something, such as an older image, that the source should know of. */
+  readonly hasBase?: boolean;
+  /** Copies whole pages, all of one region, into `into`. */
+  readPages(firstPage: number, into: Uint8Array): void;
+  /** Puts whole pages, all of one region, into the machine's memory. */
+  writePages(firstPage: number, from: Uint8Array): void;
+  /** Loads CPU and devices, saved by {@link Guest.saveState}; leaves memory as it is. Throws where the state is not acceptable. */
+  loadState(state: Uint8Array): Promise<void>;
+  /** Lets the machine run. */
+  start(): Promise<void>;
+  /** Throws everything away; no machine will run. */
+  discard(): Promise<void>;
+}

@@ -1,0 +1,50 @@
+import { FINGERPRINT_BYTES } from "../kernel/fingerprint.js";
+import type { Kernels } from "../kernel/load.js";
+
+/** SHA-256 over so many bytes of fingerprints at a time, and then over those digests. */
+const DIGEST_CHUNK_BYTES = 16 << 20;
+
+/** A seed for a session's fingerprints, drawn at random, as 16 hex digits. */
+export function drawFingerprintSeed(): string {
+  const [seed] = crypto.getRandomValues(new BigUint64Array(1));
+  return (seed as bigint).toString(16).padStart(16, "0");
+}
+
+/** The fingerprints of `pageCount` zero pages: what a fresh machine's memory has. */
+export function zeroFingerprints(kernels: Kernels, seed: string, pageBytes: number, pageCount: number): Uint8Array {
+  const { arena, fingerprint } = kernels;
+  const mark = arena.mark();
+  const page = arena.allocatePages(1, pageBytes);
+  page.bytes.fill(0);
+  const one = arena.allocate(FINGERPRINT_BYTES);
+  fingerprint.pages(page, pageBytes, fingerprint.secret(BigInt(`0x${seed}`)), one);
+  const fingerprints = new Uint8Array(pageCount * FINGERPRINT_BYTES);
+  if (pageCount > 0) fingerprints.set(one.bytes);
+  for (let filled = FINGERPRINT_BYTES; filled < fingerprints.length; filled *= 2)
+    fingerprints.copyWithin(filled, 0, filled);
+  arena.release(mark);
+  return fingerprints;
+}
+
+/** The digest that source and destination compare: SHA-256 over the fingerprints of all memory and over the state. */
+export async function digestOf(fingerprints: Uint8Array, state: Uint8Array): Promise<string> {
+  const parts: Promise<ArrayBuffer>[] = [sha256(state)];
+  for (let at = 0; at < fingerprints.length; at += DIGEST_CHUNK_BYTES) {
+    parts.push(sha256(fingerprints.subarray(at, at + DIGEST_CHUNK_BYTES)));
+  }
+  const digests = await Promise.all(parts);
+  const joined = new Uint8Array(digests.length * 32);
+  digests.forEach((digest, index) => {
+    joined.set(new Uint8Array(digest), index * 32);
+  });
+  return hex(new Uint8Array(await sha256(joined)));
+}
+
+/** Bytes as lower-case hex digits. */
+export function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function sha256(bytes: Uint8Array): Promise<ArrayBuffer> {
+  return crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
+}

@@ -1,0 +1,299 @@
+import type { Guest } from "../guest/guest.js";
+import type { Connection } from "../transport/connection.js";
+import { TransportError } from "../transport/errors.js";
+import { WireError } from "../wire/errors.js";
+import { askOutcome } from "./ask.js";
+import { Convergence, type Decision } from "./convergence.js";
+import { MigrationError, type MigrationErrorCode } from "./errors.js";
+import { hex } from "./fingerprints.js";
+import { memoryBytesOf } from "./layout.js";
+import { type MigrateOptions, migrateOptions } from "./options.js";
+import { type Progress, ProgressStream, TimeLeft } from "./progress.js";
+import type { MigrationOutcome, MigrationReport, RoundReport } from "./report.js";
+import { type MeasuredRound, type RoundProgress, Source } from "./source.js";
+import { type SourceState, SourceStates } from "./state.js";
+import { STRATEGIES, type Steps } from "./strategy.js";
+
+/** Codes that only the destination's own word leads to: it has discarded the machine then. */
+const SAID_BY_PEER: ReadonlySet<MigrationErrorCode> = new Set([
+  "peer-failed",
+  "refused",
+  "memory-limit",
+  "content-differs",
+]);
+
+/** The most time that a failed migration takes to tell the destination so. */
+const FAREWELL_MS = 1000;
+
+/**
+ * A migration at its source. Iterate over it for its progress, or listen to its `progress` events (each a {@link ProgressEvent}); `report` resolves
+ * when the machine runs at the destination.
+ */
+export class Migration extends EventTarget implements AsyncIterable<Progress> {
+  /**
+   * What it cost. Rejects with a {@link MigrationFailure}, which has the report too; the machine runs on here then, as if nothing had
+   * happened, unless the code is `in-doubt`: then it stands still here, since it may run there.
+   */
+  readonly report: Promise<MigrationReport>;
+  readonly #guest: Guest;
+  readonly #options: MigrateOptions;
+  readonly #session = hex(crypto.getRandomValues(new Uint8Array(32)));
+  readonly #states = new SourceStates();
+  readonly #stream = new ProgressStream();
+  readonly #timeLeft = new TimeLeft();
+  readonly #convergence: Convergence;
+  readonly #rounds: RoundReport[] = [];
+  readonly #startMs = performance.now();
+  #source: Source | undefined;
+  #phase: Progress["phase"] = "setup";
+  #firstRoundMs: number | undefined;
+  #setupTimeMs = 0;
+  #pausedMs: number | undefined;
+  #downtimeMs = 0;
+  #stateBytes = 0;
+  #digest: string | undefined;
+
+  /** Use {@link migrate}. */
+  constructor(guest: Guest, connection: Connection, options: Partial<MigrateOptions>) {
+    super();
+    this.#guest = guest;
+    this.#options = migrateOptions(options);
+    this.#convergence = new Convergence(this.#options, guest.throttle !== undefined);
+    this.report = this.#run(connection);
+    // Those who only follow the progress are not obliged to handle the report.
+    this.report.catch(() => {});
+  }
+
+  /** Where the source is, as docs/protocol.md draws it. */
+  get state(): SourceState {
+    return this.#states.state;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Progress> {
+    return this.#stream[Symbol.asyncIterator]();
+  }
+
+  async #run(connection: Connection): Promise<MigrationReport> {
+    try {
+      const source = await Source.open(this.#guest, connection, this.#session, this.#options, (at) => this.#tell(at));
+      this.#source = source;
+      this.#setupTimeMs = performance.now() - this.#startMs;
+      this.#states.enter("copying");
+      this.#phase = "copying";
+      await STRATEGIES[this.#options.strategy](this.#stepsOf(source));
+    } catch (error) {
+      await this.#onFailure(toMigrationError(error), connection);
+    }
+    this.#phase = "completed";
+    this.#downtimeMs = performance.now() - (this.#pausedMs ?? performance.now());
+    this.#tell({ round: this.#rounds.length - 1, pagesScanned: this.#source?.memoryPages ?? 0 });
+    this.#stream.end();
+    const report = this.#reportOf("completed", undefined);
+    await this.#source?.close().catch(() => {});
+    await this.#guest.release();
+    return report;
+  }
+
+  #stepsOf(source: Source): Steps {
+    return {
+      copyRound: async () => {
+        const round = await source.copyRound();
+        const elapsedMs = performance.now() - this.#startMs - this.#setupTimeMs;
+        this.#firstRoundMs ??= round.durationMs;
+        const decision = this.#convergence.decide(round, source.link.bytesPerSecond, source.roundTripMs, elapsedMs);
+        this.#addRound(round, `${decision.action}: ${decision.reason}`);
+        return decision;
+      },
+      throttle: async () => {
+        await ofGuest(this.#guest.throttle?.(this.#convergence.throttle));
+      },
+      copyRest: async () => {
+        this.#phase = "paused";
+        this.#pausedMs = performance.now();
+        this.#states.enter("paused");
+        await ofGuest(this.#guest.pause());
+        const state = await ofGuest(this.#guest.saveState());
+        if (state.length > this.#options.stateMaxBytes) {
+          const most = this.#options.stateMaxBytes;
+          throw new MigrationError("guest-failed", `The state has ${state.length} bytes; at most ${most} are allowed.`);
+        }
+        this.#stateBytes = state.length;
+        const { round, digest } = await source.copyRest(state);
+        this.#digest = digest;
+        this.#addRound(round, "hand over: the destination holds the same memory and state");
+      },
+      commit: async () => {
+        source.check();
+        this.#states.enter("committing");
+        this.#phase = "committing";
+        await source.commit();
+        this.#states.enter("handed-over");
+      },
+      giveUp: (decision: Decision) => {
+        throw new MigrationError("not-converging", `The migration does not come to an end: ${decision.reason}.`);
+      },
+    };
+  }
+
+  /** Leaves the machine where it may run. Returns only where it turns out to run at the destination. */
+  async #onFailure(error: MigrationError, connection: Connection): Promise<void> {
+    let reason = error;
+    if (this.state === "committing") {
+      const outcome = await this.#outcome(error);
+      if (outcome === "running") return this.#states.enter("handed-over");
+      if (outcome === "unknown") {
+        this.#states.enter("in-doubt");
+        reason = new MigrationError(
+          "in-doubt",
+          "The machine was handed over, but the destination does not say whether it runs there. It stands still here; " +
+            "let it go on only if it does not run there.",
+          { cause: error },
+        );
+      }
+    }
+    if (this.state !== "in-doubt") {
+      this.#states.enter("resumed");
+      await this.#sayGoodbye(reason);
+      reason = await this.#resume(reason);
+    }
+    connection.abort(reason);
+    this.#stream.end();
+    const outcome = reason.code === "in-doubt" || reason.code === "cancelled" ? reason.code : "failed";
+    throw new MigrationFailure(reason, this.#reportOf(outcome, reason));
+  }
+
+  /** After a commit without an answer: a destination that gave up itself has said so. */
+  async #outcome(error: MigrationError): Promise<"running" | "discarded" | "unknown"> {
+    if (SAID_BY_PEER.has(error.code)) return "discarded";
+    const { reconnect, inDoubtTimeoutMs } = this.#options;
+    return reconnect === undefined ? "unknown" : await askOutcome(this.#session, reconnect, inDoubtTimeoutMs);
+  }
+
+  async #sayGoodbye({ code, message }: MigrationError): Promise<void> {
+    const farewell = this.#source?.giveUp(code, message).catch(() => {});
+    await Promise.race([farewell, new Promise((resolve) => setTimeout(resolve, FAREWELL_MS))]);
+  }
+
+  async #resume(reason: MigrationError): Promise<MigrationError> {
+    try {
+      if (this.#convergence.throttle > 0) await this.#guest.throttle?.(0);
+      if (this.#pausedMs === undefined) return reason;
+      await this.#guest.resume();
+      this.#downtimeMs = performance.now() - this.#pausedMs;
+      return reason;
+    } catch (cause) {
+      return new MigrationError("guest-failed", `${reason.message} And the machine could not be resumed.`, { cause });
+    }
+  }
+
+  #addRound(round: MeasuredRound, decision: string): void {
+    const { dirtyPages, sentBytes, ...measured } = round;
+    const { dirtyPagesPerSecond, expectedDowntimeMs } = this.#convergence;
+    this.#rounds.push({ ...measured, dirtyPagesPerSecond, expectedDowntimeMs, decision });
+  }
+
+  #tell({ round, pagesScanned }: RoundProgress): void {
+    const source = this.#source;
+    if (source === undefined) return;
+    const { zero, fill, dup, delta, novel } = source.encoded;
+    const progress: Progress = {
+      phase: this.#phase,
+      round,
+      elapsedMs: performance.now() - this.#startMs,
+      pagesScanned,
+      pagesTotal: source.memoryPages,
+      pagesSent: zero + fill + dup + delta + novel,
+      transferredBytes: source.bytesSent,
+      linkBytesPerSecond: source.link.bytesPerSecond,
+      dirtyPagesPerSecond: this.#convergence.dirtyPagesPerSecond,
+      estimatedTimeLeftMs: this.#timeLeft.update(this.#estimateMs(source, pagesScanned)),
+    };
+    this.#stream.push(progress);
+    this.dispatchEvent(new ProgressEvent(progress));
+  }
+
+  /** The first round goes on as it began; each further one takes what the last one took. */
+  #estimateMs(source: Source, pagesScanned: number): number | undefined {
+    if (this.#phase === "completed") return 0;
+    const elapsedMs = performance.now() - this.#startMs - this.#setupTimeMs;
+    if (this.#firstRoundMs === undefined) {
+      const share = pagesScanned / source.memoryPages;
+      return share < 0.05 ? undefined : (elapsedMs / share) * (1 - share);
+    }
+    const last = this.#rounds.at(-1) as RoundReport;
+    return Math.max(last.durationMs, this.#convergence.expectedDowntimeMs ?? 0);
+  }
+
+  #reportOf(outcome: MigrationOutcome, error: MigrationError | undefined): MigrationReport {
+    const { machine } = this.#guest;
+    return {
+      outcome,
+      error: error === undefined ? undefined : { code: error.code, message: error.message },
+      machine: machine.name,
+      strategy: this.#options.strategy,
+      setupTimeMs: this.#setupTimeMs,
+      totalTimeMs: performance.now() - this.#startMs,
+      downtimeMs: this.#downtimeMs,
+      downtimeLimitMs: this.#options.downtimeLimitMs,
+      ramBytes: memoryBytesOf(machine),
+      pageBytes: machine.pageBytes,
+      stateBytes: this.#stateBytes,
+      transferredBytes: this.#source?.bytesSent ?? 0,
+      dirtySyncCount: this.#rounds.length,
+      rounds: this.#rounds,
+      compression: {
+        asked: this.#options.compression,
+        batches: this.#source?.batches ?? { none: 0, lz4: 0, zstd: 0 },
+        explanation: this.#source?.compressionExplanation,
+      },
+      verification: { digest: this.#digest, verified: this.#digest !== undefined },
+    };
+  }
+}
+
+/** The event `progress` of a {@link Migration}. */
+export class ProgressEvent extends Event {
+  readonly progress: Progress;
+
+  constructor(progress: Progress) {
+    super("progress");
+    this.progress = progress;
+  }
+}
+
+/** A migration that did not complete. */
+export class MigrationFailure extends MigrationError {
+  readonly report: MigrationReport;
+
+  constructor(error: MigrationError, report: MigrationReport) {
+    super(error.code, error.message, { cause: error.cause ?? error });
+    this.name = "MigrationFailure";
+    this.report = report;
+  }
+}
+
+/**
+ * Moves a running machine to the destination at the other end of the connection. The connection is the migration's from now on. Throws
+ * `argument` at once; everything else the report tells.
+ */
+export function migrate(guest: Guest, connection: Connection, options: Partial<MigrateOptions> = {}): Migration {
+  return new Migration(guest, connection, options);
+}
+
+async function ofGuest<T>(promise: Promise<T>): Promise<T>;
+async function ofGuest<T>(promise: Promise<T> | undefined): Promise<T | undefined>;
+async function ofGuest<T>(promise: Promise<T> | undefined): Promise<T | undefined> {
+  try {
+    return await promise;
+  } catch (cause) {
+    throw new MigrationError("guest-failed", `The machine did not do as asked: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Errors of lower floors as the migration's own. */
+export function toMigrationError(error: unknown): MigrationError {
+  if (error instanceof MigrationError) return error;
+  const code: MigrationErrorCode =
+    error instanceof TransportError ? "connection-lost" : error instanceof WireError ? "protocol" : "guest-failed";
+  return new MigrationError(code, (error as Error).message, { cause: error });
+}

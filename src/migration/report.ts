@@ -1,0 +1,67 @@
+import type { EncodedPages } from "../page/encoder.js";
+
+/** One round of a migration. Round 0 looks at all memory; the last one is sent while the machine stands still. */
+export interface RoundReport {
+  readonly round: number;
+  readonly durationMs: number;
+  readonly scanMs: number;
+  readonly pagesScanned: number;
+  /** Pages that were not what the destination held. */
+  readonly pagesDirty: number;
+  /** The dirty pages by how they travelled; `unchanged` ones turned out not to need it. */
+  readonly pagesByClass: Readonly<Pick<EncodedPages, "zero" | "fill" | "dup" | "delta" | "novel" | "unchanged">>;
+  /** The dirty pages' bytes in memory. */
+  readonly rawBytes: number;
+  /** Deltas and novel pages before compression. */
+  readonly residualBytes: number;
+  /** Frames on the wire. */
+  readonly transferredBytes: number;
+  /** What the destination confirmed a second while something was on its way. */
+  readonly linkBytesPerSecond: number;
+  /** Estimated at the end of the round, from the second on. */
+  readonly dirtyPagesPerSecond: number | undefined;
+  readonly expectedDowntimeMs: number | undefined;
+  /** What was decided at its end, and why. */
+  readonly decision: string;
+}
+
+/** How a migration ended. */
+export type MigrationOutcome = "completed" | "failed" | "cancelled" | "in-doubt";
+
+/** What a migration did and what it cost, as plain JSON. Names follow QEMU's `query-migrate` where it has one. */
+export interface MigrationReport {
+  readonly outcome: MigrationOutcome;
+  /** Where it did not complete: the error's code and sentence. */
+  readonly error: { readonly code: string; readonly message: string } | undefined;
+  readonly machine: string;
+  readonly strategy: string;
+  /** Until the destination was prepared. */
+  readonly setupTimeMs: number;
+  /** From the first call until the machine ran at the destination, or the end. */
+  readonly totalTimeMs: number;
+  /** From the call to pause until the destination said that the machine runs; 0 where it never paused. */
+  readonly downtimeMs: number;
+  readonly downtimeLimitMs: number;
+  /** Bytes of the machine's memory. */
+  readonly ramBytes: number;
+  readonly pageBytes: number;
+  /** CPU and devices. */
+  readonly stateBytes: number;
+  /** All bytes that the source sent. */
+  readonly transferredBytes: number;
+  /** Scans of all memory: QEMU's dirty-sync-count. */
+  readonly dirtySyncCount: number;
+  readonly rounds: readonly RoundReport[];
+  readonly compression: {
+    readonly asked: string;
+    /** Batches by the codec that they travelled in. */
+    readonly batches: Readonly<Record<"none" | "lz4" | "zstd", number>>;
+    /** Where it was chosen: why. */
+    readonly explanation: string | undefined;
+  };
+  readonly verification: {
+    /** SHA-256 over all memory's fingerprints and the state, as compared; undefined where it did not come to it. */
+    readonly digest: string | undefined;
+    readonly verified: boolean;
+  };
+}

@@ -1,0 +1,286 @@
+import type { Guest } from "../guest/guest.js";
+import { FINGERPRINT_BYTES } from "../kernel/fingerprint.js";
+import { createKernels } from "../kernel/load.js";
+import { createPageEncoder } from "../page/create.js";
+import type { EncodedPages, PageEncoder } from "../page/encoder.js";
+import type { Connection } from "../transport/connection.js";
+import { type Codec, decodeBatchHeader } from "../wire/batch.js";
+import { WireError } from "../wire/errors.js";
+import { decodeMessage, FrameType } from "../wire/messages.js";
+import { Channel } from "./channel.js";
+import type { RoundOutcome } from "./convergence.js";
+import { MigrationError } from "./errors.js";
+import { digestOf, drawFingerprintSeed, zeroFingerprints } from "./fingerprints.js";
+import { Inbox } from "./inbox.js";
+import { MemoryLayout } from "./layout.js";
+import { LinkMeter } from "./link.js";
+import type { MigrateOptions } from "./options.js";
+import type { RoundReport } from "./report.js";
+import { DirtyScanner } from "./scanner.js";
+import { nextTurn } from "./turn.js";
+
+/** A destination that hears nothing for so long is told that the source is alive. */
+const ALIVE_AFTER_MS = 1000;
+
+/** A send that takes longer waits for the link. */
+const LINK_WAIT_MS = 1;
+
+/** A round as it was measured; what was decided at its end is not known yet. */
+export type MeasuredRound = Omit<RoundReport, "dirtyPagesPerSecond" | "expectedDowntimeMs" | "decision"> & RoundOutcome;
+
+/** How far a round is. */
+export interface RoundProgress {
+  readonly round: number;
+  readonly pagesScanned: number;
+}
+
+/** The data of one migration on its way: rounds of pages, the state, and what both must come to. What is done when, strategies say. */
+export class Source {
+  readonly link: LinkMeter;
+  readonly batches: Record<Codec, number> = { none: 0, lz4: 0, zstd: 0 };
+  /** The shortest time between the end of a round and its confirmation. */
+  roundTripMs: number = Number.POSITIVE_INFINITY;
+  readonly #guest: Guest;
+  readonly #channel: Channel;
+  readonly #inbox: Inbox;
+  readonly #layout: MemoryLayout;
+  readonly #encoder: PageEncoder;
+  readonly #onProgress: (progress: RoundProgress) => void;
+  #scanner: DirtyScanner | undefined;
+  #round = 0;
+  #isCommitted = false;
+  #lastSentMs = performance.now();
+
+  private constructor(
+    guest: Guest,
+    channel: Channel,
+    layout: MemoryLayout,
+    encoder: PageEncoder,
+    timeoutMs: number,
+    onProgress: (progress: RoundProgress) => void,
+  ) {
+    this.#guest = guest;
+    this.#channel = channel;
+    this.#layout = layout;
+    this.#encoder = encoder;
+    this.#onProgress = onProgress;
+    const choice = encoder.compressionChoice;
+    this.link = new LinkMeter(
+      () => performance.now(),
+      (bytesPerSecond, isSaturated) => choice?.observeLink(bytesPerSecond, isSaturated),
+    );
+    this.#inbox = new Inbox(channel, timeoutMs, (bytes) => this.link.received(bytes));
+  }
+
+  /** Greets the destination, announces the machine and waits until there is room for it. */
+  static async open(
+    guest: Guest,
+    connection: Connection,
+    session: string,
+    options: MigrateOptions,
+    onProgress: (progress: RoundProgress) => void,
+  ): Promise<Source> {
+    const { machine } = guest;
+    const { compression, cacheBytes, stateMaxBytes, timeoutMs } = options;
+    const layout = new MemoryLayout(machine, stateMaxBytes);
+    const { pageBytes, pageCount, memoryPages } = layout;
+    const cache = Math.max(256 << 10, Math.min(cacheBytes, memoryPages * pageBytes));
+    const encoder = await createPageEncoder({ pageBytes, pageCount, compression, cacheBytes: cache });
+    const channel = await Channel.open(connection, timeoutMs);
+    const source = new Source(guest, channel, layout, encoder, timeoutMs, onProgress);
+    const { signal } = options;
+    signal?.addEventListener("abort", () => source.#cancel());
+    if (signal?.aborted) source.#cancel();
+    await source.#announce(session, options);
+    return source;
+  }
+
+  get bytesSent(): number {
+    return this.#channel.bytesSent;
+  }
+
+  get encoded(): EncodedPages {
+    return this.#encoder.encoded;
+  }
+
+  get memoryPages(): number {
+    return this.#layout.memoryPages;
+  }
+
+  /** Why which codec was chosen, where it was for the engine to choose. */
+  get compressionExplanation(): string | undefined {
+    return this.#encoder.compressionChoice?.explanation;
+  }
+
+  /** Throws where something has failed or the migration was cancelled. */
+  check(): void {
+    this.#inbox.check();
+  }
+
+  /** Scans all memory once and sends what is not at the destination; the destination has confirmed all of it at the end. */
+  async copyRound(): Promise<MeasuredRound> {
+    const measure = await this.#sendDirtyPages(true);
+    const sentMs = performance.now();
+    await this.#send(this.#channel.send("roundEnd", { round: this.#round }));
+    await this.#inbox.expect(FrameType.roundDone);
+    this.roundTripMs = Math.min(this.roundTripMs, performance.now() - sentMs);
+    return this.#endRound(measure);
+  }
+
+  /**
+   * With the machine paused: sends what is still dirty, and the state, and has the destination compare a digest of everything. The destination
+   * is ready to run the machine when this returns.
+   */
+  async copyRest(state: Uint8Array): Promise<{ readonly round: MeasuredRound; readonly digest: string }> {
+    const measure = await this.#sendDirtyPages(false);
+    const { pageBytes, memoryPages } = this.#layout;
+    const whole = state.length - (state.length % pageBytes);
+    this.#encoder.add(memoryPages, state.subarray(0, whole));
+    const last = new Uint8Array(pageBytes);
+    last.set(state.subarray(whole));
+    if (whole < state.length) this.#encoder.add(memoryPages + whole / pageBytes, last);
+    this.#encoder.flush();
+    await this.#sendBatches();
+    const digest = await digestOf((this.#scanner as DirtyScanner).fingerprints, state);
+    await this.#send(this.#channel.send("verify", { digest, stateBytes: state.length }));
+    await this.#inbox.expect(FrameType.ready);
+    return { round: this.#endRound(measure), digest };
+  }
+
+  /** Gives the machine away. From the call on it may run at the destination. */
+  async commit(): Promise<void> {
+    this.#isCommitted = true;
+    await this.#send(this.#channel.send("commit", {}));
+    await this.#inbox.expect(FrameType.running);
+  }
+
+  /** Tells the destination, if it still listens, that it is over. */
+  async giveUp(code: string, message: string): Promise<void> {
+    await this.#channel.send("fail", { code: code.slice(0, 64), message: message.slice(0, 4096) });
+    await this.#channel.connection.close();
+  }
+
+  async close(): Promise<void> {
+    await this.#channel.connection.close();
+  }
+
+  #cancel(): void {
+    if (!this.#isCommitted) this.#inbox.fail(new MigrationError("cancelled", "The migration was cancelled."));
+  }
+
+  async #announce(session: string, { stateMaxBytes, compression }: MigrateOptions): Promise<void> {
+    const { machine } = this.#guest;
+    const { pageBytes, memoryPages } = this.#layout;
+    const fingerprintSeed = drawFingerprintSeed();
+    await this.#send(this.#channel.send("announce", { session, machine, stateMaxBytes, fingerprintSeed, compression }));
+    const { body } = await this.#inbox.expect(FrameType.accept);
+    const fingerprints = decodeMessage("accept", body).hasBase
+      ? await this.#receiveBase(memoryPages)
+      : zeroFingerprints(await createKernels(), fingerprintSeed, pageBytes, memoryPages);
+    this.#scanner = await DirtyScanner.create(this.#guest, this.#layout, fingerprintSeed, fingerprints);
+  }
+
+  async #receiveBase(memoryPages: number): Promise<Uint8Array> {
+    const fingerprints = new Uint8Array(memoryPages * FINGERPRINT_BYTES);
+    for (let at = 0; at < fingerprints.length; ) {
+      const { body } = await this.#inbox.expect(FrameType.base);
+      if (body.length === 0 || body.length % FINGERPRINT_BYTES !== 0 || at + body.length > fingerprints.length) {
+        throw new WireError("message-malformed", "The fingerprints of the base do not fit the machine.");
+      }
+      fingerprints.set(body, at);
+      at += body.length;
+    }
+    return fingerprints;
+  }
+
+  async #sendDirtyPages(isRunning: boolean): Promise<Measure> {
+    const scanner = this.#scanner as DirtyScanner;
+    const measure = {
+      startMs: performance.now(),
+      scanMs: 0,
+      dirty: 0,
+      bytesSent: this.bytesSent,
+      encoded: this.encoded,
+    };
+    let encodeMs = 0;
+    const encode = (firstPage: number, pages: Uint8Array): void => {
+      const startMs = performance.now();
+      this.#encoder.add(firstPage, pages);
+      encodeMs += performance.now() - startMs;
+    };
+    scanner.beginRound();
+    for (const { first, count } of this.#windows(scanner.windowPages)) {
+      const startMs = performance.now();
+      measure.dirty += scanner.scan(first, count, encode);
+      measure.scanMs += performance.now() - startMs;
+      await this.#sendBatches();
+      this.#onProgress({ round: this.#round, pagesScanned: first + count });
+      if (performance.now() - this.#lastSentMs > ALIVE_AFTER_MS) {
+        await this.#send(this.#channel.sendBytes(FrameType.alive, new Uint8Array(0)));
+      }
+      if (isRunning) await nextTurn();
+      this.#inbox.check();
+    }
+    measure.scanMs -= encodeMs;
+    this.#encoder.flush();
+    await this.#sendBatches();
+    return measure;
+  }
+
+  *#windows(windowPages: number): Generator<{ first: number; count: number }> {
+    const ranges: [number, number][] = [];
+    this.#layout.split(0, this.#layout.memoryPages, (first, count) => ranges.push([first, first + count]));
+    for (const [start, end] of ranges) {
+      for (let first = start; first < end; first += windowPages)
+        yield { first, count: Math.min(windowPages, end - first) };
+    }
+  }
+
+  async #sendBatches(): Promise<void> {
+    for (let batch = this.#encoder.take(); batch !== undefined; batch = this.#encoder.take()) {
+      this.batches[decodeBatchHeader(batch).codec] += 1;
+      this.link.sent(batch.length);
+      await this.#send(this.#channel.sendBytes(FrameType.batch, batch));
+    }
+  }
+
+  /** Waits until more may be sent; where that takes a while, the link is the slower part. */
+  async #send(sending: Promise<void>): Promise<void> {
+    this.#lastSentMs = performance.now();
+    await this.#inbox.guard(sending);
+    if (performance.now() - this.#lastSentMs > LINK_WAIT_MS) this.link.waited();
+  }
+
+  #endRound({ startMs, scanMs, dirty, bytesSent, encoded: before }: Measure): MeasuredRound {
+    const { zero, fill, dup, delta, novel, unchanged, residualBytes } = this.encoded;
+    return {
+      round: this.#round++,
+      durationMs: performance.now() - startMs,
+      scanMs,
+      pagesScanned: this.#layout.memoryPages,
+      pagesDirty: dirty,
+      dirtyPages: dirty,
+      pagesByClass: {
+        zero: zero - before.zero,
+        fill: fill - before.fill,
+        dup: dup - before.dup,
+        delta: delta - before.delta,
+        novel: novel - before.novel,
+        unchanged: unchanged - before.unchanged,
+      },
+      rawBytes: dirty * this.#layout.pageBytes,
+      residualBytes: residualBytes - before.residualBytes,
+      transferredBytes: this.bytesSent - bytesSent,
+      sentBytes: this.bytesSent - bytesSent,
+      linkBytesPerSecond: this.link.bytesPerSecond,
+    };
+  }
+}
+
+interface Measure {
+  readonly startMs: number;
+  scanMs: number;
+  dirty: number;
+  readonly bytesSent: number;
+  readonly encoded: EncodedPages;
+}

@@ -1,0 +1,31 @@
+import { MigrationError } from "./errors.js";
+
+/** Where the source is. It owns the machine up to and including `paused`; from `committing` on the destination may run it. */
+export type SourceState = "setup" | "copying" | "paused" | "committing" | "in-doubt" | "handed-over" | "resumed";
+
+const NEXT: Readonly<Record<SourceState, readonly SourceState[]>> = Object.freeze({
+  setup: ["copying", "resumed"],
+  copying: ["paused", "resumed"],
+  paused: ["committing", "resumed"],
+  committing: ["handed-over", "in-doubt", "resumed"],
+  "in-doubt": ["handed-over", "resumed"],
+  "handed-over": [],
+  resumed: [],
+});
+
+/** The state of a source, which changes only along the arrows of docs/protocol.md. */
+export class SourceStates {
+  #state: SourceState = "setup";
+
+  get state(): SourceState {
+    return this.#state;
+  }
+
+  /** Throws `protocol` where no arrow leads there. */
+  enter(next: SourceState): void {
+    if (!NEXT[this.#state].includes(next)) {
+      throw new MigrationError("protocol", `A source cannot go from ${this.#state} to ${next}.`);
+    }
+    this.#state = next;
+  }
+}

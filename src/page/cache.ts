@@ -1,0 +1,57 @@
+import type { Kernels } from "../kernel/load.js";
+import type { Span } from "../kernel/span.js";
+
+/** The owner of a slot that holds nothing. */
+const NO_PAGE = 0xffff_ffff;
+
+/**
+ * A bounded cache of pages as they were sent last. Page p has one place in it, slot p mod slots (QEMU's XBZRLE cache is laid out so too), and
+ * the page that was sent last takes the slot; so two ends that process the same pages in the same order hold the same, without a word about it.
+ * With as many slots as pages nothing is ever displaced.
+ */
+export class PageCache {
+  readonly slots: number;
+  /** The pages in the slots. */
+  readonly pages: Span;
+  readonly #owners: Uint32Array;
+  readonly #pageBytes: number;
+
+  /** A cache for `pageCount` pages in at most `cacheBytes` bytes, in the kernels' arena. */
+  constructor(kernels: Kernels, pageCount: number, pageBytes: number, cacheBytes: number) {
+    this.slots = Math.min(pageCount, Math.floor(cacheBytes / pageBytes));
+    this.pages = kernels.arena.allocatePages(this.slots, pageBytes);
+    this.#owners = new Uint32Array(this.slots).fill(NO_PAGE);
+    this.#pageBytes = pageBytes;
+  }
+
+  slotOf(page: number): number {
+    return page % this.slots;
+  }
+
+  /** Whether some page has the slot. */
+  isTaken(slot: number): boolean {
+    return this.#owners[slot] !== NO_PAGE;
+  }
+
+  /** The page that has the slot. */
+  ownerOf(slot: number): number {
+    return this.#owners[slot] as number;
+  }
+
+  holds(page: number): boolean {
+    return this.slots > 0 && this.#owners[page % this.slots] === page;
+  }
+
+  /** Puts a page into its slot: the page that begins at `byteOffset` of `from`. */
+  put(page: number, from: Uint8Array, byteOffset: number): void {
+    if (this.slots === 0) return;
+    const slot = page % this.slots;
+    this.#owners[slot] = page;
+    this.pages.bytes.set(from.subarray(byteOffset, byteOffset + this.#pageBytes), slot * this.#pageBytes);
+  }
+
+  /** Empties the page's slot if the page has it. */
+  forget(page: number): void {
+    if (this.holds(page)) this.#owners[page % this.slots] = NO_PAGE;
+  }
+}

@@ -1,0 +1,70 @@
+import type { Kernels } from "../../kernel/load.js";
+import { lz4Bound } from "../../kernel/lz4.js";
+import type { Span } from "../../kernel/span.js";
+import type { Codec } from "../../wire/batch.js";
+import { CompressionChoice } from "./choice.js";
+import type { Zstd } from "./zstd.js";
+
+/** How blocks are compressed; `auto` takes the codec that finishes soonest on the measured link. */
+export type Compression = Codec | "auto";
+
+/** How much of a block is tried with another codec, to know what it would do. */
+const SAMPLE_BYTES = 64 << 10;
+
+/** A block as it travels. */
+export interface CompressedBlock {
+  readonly codec: Codec;
+  /** The compressor's own until its next block, where the codec is not zstd. */
+  readonly bytes: Uint8Array;
+}
+
+/** Compresses blocks, and measures what each codec does with them. */
+export class BlockCompressor {
+  /** Where the compression is `auto`: what chooses the codec, to be told the link's rate. */
+  readonly choice: CompressionChoice | undefined;
+  readonly #kernels: Kernels;
+  readonly #codec: Codec;
+  readonly #zstd: Zstd | undefined;
+  readonly #zstdLevel: number;
+  readonly #state: Span;
+  readonly #output: Span;
+
+  /** For blocks of at most `maxBytes` bytes; `zstd` is needed where the compression is zstd or may choose it. */
+  constructor(kernels: Kernels, maxBytes: number, compression: Compression, zstd: Zstd | undefined, zstdLevel: number) {
+    this.#kernels = kernels;
+    this.#codec = compression === "auto" ? "lz4" : compression;
+    this.choice = compression === "auto" ? new CompressionChoice() : undefined;
+    this.#zstd = zstd;
+    this.#zstdLevel = zstdLevel;
+    this.#state = kernels.lz4.state();
+    this.#output = kernels.arena.allocate(lz4Bound(maxBytes));
+  }
+
+  /** Compresses the first `byteLength` bytes of the block; what does not get smaller stays as it is. */
+  compress(block: Span, byteLength: number): CompressedBlock {
+    const sample = this.choice?.wantsSample();
+    if (sample !== undefined) this.#run(sample, block, Math.min(byteLength, SAMPLE_BYTES));
+    const codec = this.choice?.choose() ?? this.#codec;
+    const bytes = this.#run(codec, block, byteLength);
+    if (bytes.length >= byteLength) return { codec: "none", bytes: block.bytes.subarray(0, byteLength) };
+    return { codec, bytes };
+  }
+
+  #run(codec: Codec, block: Span, byteLength: number): Uint8Array {
+    const start = performance.now();
+    const bytes = this.#encode(codec, block, byteLength);
+    this.choice?.observe(codec, byteLength, bytes.length, (performance.now() - start) / 1000);
+    return bytes;
+  }
+
+  #encode(codec: Codec, block: Span, byteLength: number): Uint8Array {
+    switch (codec) {
+      case "none":
+        return block.bytes.subarray(0, byteLength);
+      case "lz4":
+        return this.#output.bytes.subarray(0, this.#kernels.lz4.compress(block, byteLength, this.#output, this.#state));
+      case "zstd":
+        return (this.#zstd as Zstd).compress(block.bytes.subarray(0, byteLength), this.#zstdLevel);
+    }
+  }
+}

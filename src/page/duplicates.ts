@@ -1,0 +1,112 @@
+import type { DedupTable } from "../kernel/dedup.js";
+import { FINGERPRINT_BYTES } from "../kernel/fingerprint.js";
+import type { Kernels } from "../kernel/load.js";
+import type { Span } from "../kernel/span.js";
+import type { PageCache } from "./cache.js";
+
+const FINGERPRINT_WORDS = FINGERPRINT_BYTES / 4;
+
+/**
+ * Finds pages whose content the cache holds under another number. It names just what the cache holds: a fingerprint goes when its page is
+ * displaced. Fingerprints only find candidates; the bytes are compared.
+ */
+export class DuplicateFinder {
+  readonly #kernels: Kernels;
+  readonly #cache: PageCache;
+  readonly #pageBytes: number;
+  readonly #secret: Span;
+  readonly #table: DedupTable;
+  /** The fingerprint of what each slot holds. */
+  readonly #slotFingerprints: Span;
+  readonly #fingerprints: Span;
+  readonly #gathered: Span;
+  readonly #numbers: Span;
+  readonly #left: Span;
+  readonly #right: Span;
+  readonly #equal: Span;
+
+  /** For chunks of at most `chunkPages` pages. */
+  constructor(kernels: Kernels, cache: PageCache, pageBytes: number, chunkPages: number) {
+    const { arena } = kernels;
+    this.#kernels = kernels;
+    this.#cache = cache;
+    this.#pageBytes = pageBytes;
+    this.#secret = kernels.fingerprint.secret(crypto.getRandomValues(new BigUint64Array(1))[0] as bigint);
+    this.#table = kernels.dedup.table(cache.slots);
+    this.#slotFingerprints = arena.allocate(cache.slots * FINGERPRINT_BYTES);
+    this.#fingerprints = arena.allocate(chunkPages * FINGERPRINT_BYTES);
+    this.#gathered = arena.allocate(chunkPages * FINGERPRINT_BYTES);
+    this.#numbers = arena.allocate(chunkPages * 4);
+    this.#left = arena.allocate(chunkPages * 4);
+    this.#right = arena.allocate(chunkPages * 4);
+    this.#equal = arena.allocateBitmap(chunkPages);
+  }
+
+  /** The cache is about to lose or change the first `count` of `pages`' slots: takes out what is entered for them. */
+  remove(slots: Uint32Array, count: number): void {
+    const numbers = this.#numbers.u32;
+    const from = this.#slotFingerprints.u32;
+    const to = this.#gathered.u32;
+    let held = 0;
+    for (let at = 0; at < count; at++) {
+      const slot = slots[at] as number;
+      if (!this.#cache.isTaken(slot)) continue;
+      numbers[held] = this.#cache.ownerOf(slot);
+      copyFingerprint(from, slot, to, held);
+      held += 1;
+    }
+    this.#table.remove(this.#gathered, this.#numbers, held);
+  }
+
+  /**
+   * Enters pages that have just been put into the cache: page `numbers[i]` is page `locals[i]` of the chunk. Writes to `sources` the
+   * page of equal content that the cache holds, or the page itself.
+   */
+  enter(chunk: Span, locals: Uint32Array, numbers: Uint32Array, count: number, sources: Uint32Array): void {
+    const { fingerprint, dedup } = this.#kernels;
+    fingerprint.pages(chunk, this.#pageBytes, this.#secret, this.#fingerprints);
+    const from = this.#fingerprints.u32;
+    const to = this.#gathered.u32;
+    const slots = this.#slotFingerprints.u32;
+    const found = this.#numbers.u32;
+    for (let at = 0; at < count; at++) {
+      copyFingerprint(from, locals[at] as number, to, at);
+      copyFingerprint(from, locals[at] as number, slots, this.#cache.slotOf(numbers[at] as number));
+      found[at] = numbers[at] as number;
+    }
+    this.#table.insert(this.#gathered, this.#numbers, count);
+    this.#table.find(this.#gathered, this.#numbers, count);
+
+    const left = this.#left.u32;
+    const right = this.#right.u32;
+    let candidates = 0;
+    for (let at = 0; at < count; at++) {
+      const source = found[at] as number;
+      sources[at] = numbers[at] as number;
+      if (source === sources[at] || !this.#cache.holds(source)) continue;
+      left[candidates] = locals[at] as number;
+      right[candidates] = this.#cache.slotOf(source);
+      candidates += 1;
+    }
+    if (candidates === 0) return;
+    dedup.compare(
+      { pages: chunk, numbers: this.#left },
+      { pages: this.#cache.pages, numbers: this.#right },
+      candidates,
+      this.#pageBytes,
+      this.#equal,
+    );
+    const equal = this.#equal.bytes;
+    for (let at = 0, candidate = 0; candidate < candidates; at++) {
+      if (locals[at] !== left[candidate]) continue;
+      if ((((equal[candidate >> 3] as number) >> (candidate & 7)) & 1) === 1) sources[at] = found[at] as number;
+      candidate += 1;
+    }
+  }
+}
+
+function copyFingerprint(from: Uint32Array, fromIndex: number, to: Uint32Array, toIndex: number): void {
+  for (let word = 0; word < FINGERPRINT_WORDS; word++) {
+    to[toIndex * FINGERPRINT_WORDS + word] = from[fromIndex * FINGERPRINT_WORDS + word] as number;
+  }
+}

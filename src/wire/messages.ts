@@ -1,0 +1,170 @@
+import * as v from "valibot";
+import { BATCH_HEADER_BYTES, BATCH_MAX_INDEX_BYTES, BATCH_MAX_RESIDUAL_BYTES } from "./batch.js";
+import { WireError } from "./errors.js";
+
+/** The version of the protocol that this library speaks. */
+export const PROTOCOL_VERSION = 1;
+
+/** The types of frames. docs/protocol.md says who sends which, and when. */
+export const FrameType: {
+  readonly hello: 1;
+  readonly announce: 2;
+  readonly accept: 3;
+  readonly base: 4;
+  readonly batch: 5;
+  readonly roundEnd: 6;
+  readonly roundDone: 7;
+  readonly verify: 8;
+  readonly ready: 9;
+  readonly commit: 10;
+  readonly running: 11;
+  readonly fail: 12;
+  readonly ask: 13;
+  readonly outcome: 14;
+  readonly received: 15;
+  readonly alive: 128;
+} = Object.freeze({
+  hello: 1,
+  announce: 2,
+  accept: 3,
+  base: 4,
+  batch: 5,
+  roundEnd: 6,
+  roundDone: 7,
+  verify: 8,
+  ready: 9,
+  commit: 10,
+  running: 11,
+  fail: 12,
+  ask: 13,
+  outcome: 14,
+  received: 15,
+  alive: 128,
+});
+export type FrameType = (typeof FrameType)[keyof typeof FrameType];
+
+const MESSAGE_MAX_BYTES = 64 << 10;
+/** A frame of fingerprints: 16 bytes a page, in the order of the pages. */
+export const BASE_MAX_BYTES: number = 1 << 20;
+
+/** The most bytes that the body of each type may have. */
+export const FRAME_MAX_BYTES: ReadonlyMap<number, number> = new Map<number, number>([
+  ...Object.values(FrameType).map((type) => [type, MESSAGE_MAX_BYTES] as const),
+  [FrameType.base, BASE_MAX_BYTES],
+  [FrameType.batch, BATCH_HEADER_BYTES + BATCH_MAX_RESIDUAL_BYTES + BATCH_MAX_INDEX_BYTES],
+  [FrameType.received, 8],
+  [FrameType.alive, 0],
+]);
+
+/** The JSON messages by the names of their types: the body of each is one object, in UTF-8. */
+export interface Messages {
+  /** Both ends, first of all: versions from and to, and names of what else is understood. */
+  readonly hello: {
+    readonly protocol: "pageferry";
+    readonly versions: readonly [number, number];
+    readonly features: readonly string[];
+  };
+  /** Source: the machine that would like to come. */
+  readonly announce: {
+    /** 32 random bytes, in hex: the name of the session, and the right to ask for it. */
+    readonly session: string;
+    readonly machine: {
+      readonly name: string;
+      readonly kind: string;
+      readonly pageBytes: number;
+      readonly regions: readonly { readonly name: string; readonly byteLength: number }[];
+      readonly configuration: Readonly<Record<string, string | number | boolean>>;
+    };
+    /** The state's pages come after those of the memory. */
+    readonly stateMaxBytes: number;
+    /** The seed of the fingerprints, as 64-bit hex. */
+    readonly fingerprintSeed: string;
+    readonly compression: "none" | "lz4" | "zstd" | "auto";
+  };
+  /** Destination: there is room; fingerprints of what the memory holds follow, or it is all zero. */
+  readonly accept: { readonly hasBase: boolean };
+  readonly roundEnd: { readonly round: number };
+  readonly roundDone: { readonly round: number };
+  /** Source: everything has been sent; this is what it must come to. */
+  readonly verify: { readonly digest: string; readonly stateBytes: number };
+  readonly ready: Record<never, never>;
+  readonly commit: Record<never, never>;
+  readonly running: Record<never, never>;
+  /** Either: it is over, and why. */
+  readonly fail: { readonly code: string; readonly message: string };
+  /** Source, on a new connection: what became of a session? */
+  readonly ask: { readonly session: string };
+  readonly outcome: { readonly outcome: "running" | "discarded" | "unknown" };
+}
+
+const MAX_NUMBER = Number.MAX_SAFE_INTEGER;
+const whole = (maximum: number) => v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(maximum));
+const text = (maximum: number) => v.pipe(v.string(), v.maxLength(maximum));
+const hex = (bytes: number) => v.pipe(v.string(), v.regex(/^[0-9a-f]*$/), v.length(bytes * 2));
+
+const region = v.strictObject({ name: text(256), byteLength: whole(MAX_NUMBER) });
+const pageBytes = v.pipe(
+  whole(65536),
+  v.check((bytes) => bytes >= 1024 && (bytes & (bytes - 1)) === 0, "not a page size"),
+);
+const configuration = v.pipe(
+  v.record(text(64), v.union([text(1024), v.number(), v.boolean()])),
+  v.check((record) => Object.keys(record).length <= 64, "more than 64 entries"),
+);
+const machine = v.strictObject({
+  name: text(256),
+  kind: text(64),
+  pageBytes,
+  regions: v.pipe(v.array(region), v.maxLength(256)),
+  configuration,
+});
+
+const SCHEMAS: { readonly [Name in keyof Messages]: v.GenericSchema<unknown, Messages[Name]> } = {
+  // A later version may say more in its greeting.
+  hello: v.object({
+    protocol: v.literal("pageferry"),
+    versions: v.strictTuple([whole(65535), whole(65535)]),
+    features: v.pipe(v.array(text(64)), v.maxLength(64)),
+  }),
+  announce: v.strictObject({
+    session: hex(32),
+    machine,
+    stateMaxBytes: whole(MAX_NUMBER),
+    fingerprintSeed: hex(8),
+    compression: v.picklist(["none", "lz4", "zstd", "auto"]),
+  }),
+  accept: v.strictObject({ hasBase: v.boolean() }),
+  roundEnd: v.strictObject({ round: whole(MAX_NUMBER) }),
+  roundDone: v.strictObject({ round: whole(MAX_NUMBER) }),
+  verify: v.strictObject({ digest: hex(32), stateBytes: whole(MAX_NUMBER) }),
+  ready: v.strictObject({}),
+  commit: v.strictObject({}),
+  running: v.strictObject({}),
+  fail: v.strictObject({ code: text(64), message: text(4096) }),
+  ask: v.strictObject({ session: hex(32) }),
+  outcome: v.strictObject({ outcome: v.picklist(["running", "discarded", "unknown"]) }),
+};
+
+/** The body of a JSON message. */
+export function encodeMessage<Name extends keyof Messages>(message: Messages[Name]): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(message));
+}
+
+/** Reads and checks a JSON message. Throws `message-malformed`. */
+export function decodeMessage<Name extends keyof Messages>(name: Name, body: Uint8Array): Messages[Name] {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch (cause) {
+    throw new WireError("message-malformed", `A message ${name} is not JSON.`, { cause });
+  }
+  const schema: v.GenericSchema<unknown, Messages[Name]> = SCHEMAS[name];
+  const result = v.safeParse(schema, value);
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  const where = v.getDotPath(issue);
+  throw new WireError(
+    "message-malformed",
+    `A message ${name} is malformed${where ? ` at ${where}` : ""}: ${issue.message}.`,
+  );
+}
