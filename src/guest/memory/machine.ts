@@ -19,6 +19,8 @@ export class MemoryMachine {
   readonly memory: WebAssembly.Memory;
   /** Hears of every page that is written. */
   onWrite: ((page: number) => void) | undefined;
+  /** The steps that were done when the machine came to stand here. */
+  startedAt = 0;
   readonly #writer: WorkloadWriter;
   #timer: ReturnType<typeof setInterval> | undefined;
   #speed = 1;
@@ -90,6 +92,7 @@ export class MemoryMachine {
   /** Goes on where another machine of the same kind stood. */
   continueFrom(steps: number): void {
     this.#writer.continueFrom(steps);
+    this.startedAt = steps;
   }
 
   /** The pages whose content is not what the workload has made of them; everything is done again beside it to tell. */

@@ -1,0 +1,73 @@
+import { SingleBar } from "cli-progress";
+import { formatBytes, formatMs } from "./units.js";
+
+/** How far something is. */
+export interface ProgressUpdate {
+  readonly done: number;
+  readonly total: number;
+  /** What is being done just now. */
+  readonly text: string;
+  readonly transferredBytes?: number;
+  readonly estimatedTimeLeftMs?: number | undefined;
+}
+
+/** Shows progress to a person. */
+export interface ProgressBar {
+  update(progress: ProgressUpdate): void;
+  end(): void;
+}
+
+const REDRAWS_PER_SECOND = 20;
+
+/** A bar on a terminal; where the output goes elsewhere, a line whenever the text changes. */
+export function createProgressBar(label: string): ProgressBar {
+  return process.stdout.isTTY ? new TerminalBar(label) : new ProgressLines(label);
+}
+
+class TerminalBar implements ProgressBar {
+  readonly #bar: SingleBar;
+
+  constructor(label: string) {
+    const format = `${label} {bar} {percentage} % | {text} | {details}`;
+    this.#bar = new SingleBar({ format, fps: REDRAWS_PER_SECOND, hideCursor: true, stream: process.stdout });
+    this.#bar.start(1, 0, { text: "", details: "" });
+  }
+
+  update(progress: ProgressUpdate): void {
+    this.#bar.setTotal(progress.total);
+    this.#bar.update(progress.done, { text: progress.text, details: detailsOf(progress) });
+  }
+
+  end(): void {
+    this.#bar.stop();
+  }
+}
+
+class ProgressLines implements ProgressBar {
+  readonly #label: string;
+  #last: ProgressUpdate | undefined;
+
+  constructor(label: string) {
+    this.#label = label;
+  }
+
+  update(progress: ProgressUpdate): void {
+    if (this.#last !== undefined && this.#last.text !== progress.text) this.#print(this.#last);
+    this.#last = progress;
+  }
+
+  end(): void {
+    if (this.#last !== undefined) this.#print(this.#last);
+  }
+
+  #print(progress: ProgressUpdate): void {
+    console.log([`${this.#label}: ${progress.text}`, detailsOf(progress)].filter((part) => part !== "").join(", "));
+  }
+}
+
+function detailsOf({ transferredBytes, estimatedTimeLeftMs }: ProgressUpdate): string {
+  const parts: string[] = [];
+  if (transferredBytes !== undefined) parts.push(`${formatBytes(transferredBytes)} sent`);
+  if (estimatedTimeLeftMs !== undefined) parts.push(`${formatMs(estimatedTimeLeftMs)} left`);
+  return parts.join(", ");
+}

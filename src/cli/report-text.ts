@@ -1,0 +1,64 @@
+import { stripVTControlCharacters } from "node:util";
+import Chartscii from "chartscii";
+import Table from "cli-table3";
+import type { MigrationReport, RoundReport } from "../migration/report.js";
+import { formatBytes, formatMs } from "./units.js";
+
+const BAR_WIDTH = 48;
+
+/** A report for people: what it cost, each round, and a picture of the rounds. */
+export function reportText(report: MigrationReport): string {
+  return [summary(report), roundsTable(report.rounds), roundsPicture(report.rounds)].join("\n\n");
+}
+
+function summary(report: MigrationReport): string {
+  const { compression, verification } = report;
+  const rows: [string, string][] = [
+    ["outcome", report.outcome],
+    ["total time", `${formatMs(report.totalTimeMs)}, of it ${formatMs(report.setupTimeMs)} setup`],
+    ["downtime", `${formatMs(report.downtimeMs)} (limit ${formatMs(report.downtimeLimitMs)})`],
+    ["memory", `${formatBytes(report.ramBytes)} in pages of ${report.pageBytes} bytes; state ${formatBytes(report.stateBytes)}`],
+    ["sent", formatBytes(report.transferredBytes)],
+    ["compression", compression.explanation ?? compression.asked],
+    ["verified", verification.verified ? `SHA-256 ${verification.digest} at both ends` : "no"],
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2;
+  return rows.map(([name, value]) => `${name.padEnd(width)}${value}`).join("\n");
+}
+
+function roundsTable(rounds: readonly RoundReport[]): string {
+  const table = new Table({
+    head: ["round", "time", "scan", "dirty", "zero", "fill", "dup", "delta", "novel", "raw", "sent", "link"],
+    colAligns: new Array(12).fill("right"),
+    style: { head: [], border: [], compact: true },
+  });
+  for (const round of rounds) {
+    const { zero, fill, dup, delta, novel } = round.pagesByClass;
+    table.push([
+      round.round,
+      formatMs(round.durationMs),
+      formatMs(round.scanMs),
+      round.pagesDirty,
+      ...[zero, fill, dup, delta, novel],
+      formatBytes(round.rawBytes),
+      formatBytes(round.transferredBytes),
+      `${formatBytes(round.linkBytesPerSecond)}/s`,
+    ]);
+  }
+  return table.toString();
+}
+
+function roundsPicture(rounds: readonly RoundReport[]): string {
+  const bars = rounds.map((round, index) => ({
+    label: `round ${round.round}${index === rounds.length - 1 ? ", paused" : ""}`,
+    value: round.pagesDirty,
+  }));
+  const chart = new Chartscii(bars, {
+    title: "Dirty pages found by each round",
+    width: BAR_WIDTH,
+    barSize: 1,
+    valueLabels: true,
+    colorLabels: false,
+  });
+  return stripVTControlCharacters(chart.create()).trimEnd();
+}
