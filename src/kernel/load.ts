@@ -43,8 +43,13 @@ export type AsyncKernelOptions = KernelOptions<KernelSource | Response | Promise
 
 /** Creates kernels; works everywhere, browsers' main threads included. Throws `simd-missing` where the runtime has no Wasm SIMD. */
 export async function createKernels(options: AsyncKernelOptions = {}): Promise<Kernels> {
-  return instantiate(await compile(await (options.source ?? inlineKernels())), options);
+  if (options.source !== undefined) return instantiate(await compile(await options.source), options);
+  inlineModule ??= compile(inlineKernels());
+  return instantiate(await inlineModule, options);
 }
+
+/** The copy inside the library is compiled once. */
+let inlineModule: Promise<WebAssembly.Module> | undefined;
 
 /** Like {@link createKernels}, at once. Some browsers refuse this on their main thread. */
 export function createKernelsSync(options: KernelOptions = {}): Kernels {

@@ -3,7 +3,8 @@ import { createPageDecoder } from "../page/create.js";
 import type { PageDecoder } from "../page/decoder.js";
 import type { Peer } from "../transport/connection.js";
 import { BASE_MAX_BYTES, decodeMessage, FrameType, type Messages } from "../wire/messages.js";
-import { type Channel, expectFrame } from "./channel.js";
+import type { SessionOutcome } from "./ask.js";
+import { type Channel, expectFrame, withTimeout } from "./channel.js";
 import { MigrationError } from "./errors.js";
 import { digestOf } from "./fingerprints.js";
 import { MemoryLayout, memoryBytesOf } from "./layout.js";
@@ -62,6 +63,8 @@ export class ArrivalSession {
   #reason: MigrationError | undefined;
   #discarding: Promise<void> | undefined;
   #starting: Promise<void> | undefined;
+  /** What the host is at; it is asked for one thing at a time. */
+  #working: Promise<unknown> = Promise.resolve();
 
   constructor(channel: Channel, announcement: Messages["announce"], options: Required<DestinationOptions>) {
     this.#channel = channel;
@@ -84,14 +87,14 @@ export class ArrivalSession {
     const layout = new MemoryLayout(this.#announcement.machine, this.#announcement.stateMaxBytes);
     const verifier = await this.#prepare(host, layout);
     const digest = await this.#receivePages(host, layout, verifier);
-    await this.#channel.send("ready", {});
+    await this.#sent(this.#channel.send("ready", {}));
     await this.#expect(FrameType.commit);
     this.#check();
-    // Nothing may stand between the check and this: from here on the machine is not discarded any more.
-    this.#starting = ofHost(host.start());
+    // Nothing may stand between the check and this: from here on the machine is not discarded unless it fails to start.
+    this.#starting = ofHost(() => host.start());
     await this.#starting;
     onRunning();
-    await this.#channel.send("running", {}).catch(() => {});
+    await this.#sent(this.#channel.send("running", {})).catch(() => {});
     return {
       machine: this.#announcement.machine,
       peer: this.#channel.connection.peer,
@@ -103,24 +106,37 @@ export class ArrivalSession {
     };
   }
 
-  /** Throws the machine away, unless it was committed; resolves when it has gone, or runs. */
-  async discard(reason: MigrationError): Promise<void> {
-    if (this.#starting !== undefined) {
-      const failed = await this.#starting.then(
-        () => false,
-        () => true,
-      );
-      if (!failed) return;
-    }
+  /**
+   * Throws the machine away, unless it was committed; resolves with what became of it when it has gone, or runs. It is `unknown` where it was
+   * started, that failed, and so did throwing it away.
+   */
+  async discard(reason: MigrationError): Promise<SessionOutcome> {
+    const wasStarted = this.#starting !== undefined;
+    if (wasStarted && (await hasSucceeded(this.#starting))) return "running";
     this.#reason ??= reason;
-    this.#discarding ??= this.#host?.discard() ?? Promise.resolve();
-    await this.#discarding;
+    this.#discarding ??= this.#discardHost();
+    const hasGone = await hasSucceeded(this.#discarding);
+    return hasGone || !wasStarted ? "discarded" : "unknown";
   }
 
-  /** Discards the machine while {@link run} waits for the source. */
-  async interrupt(reason: MigrationError): Promise<void> {
-    await this.discard(reason);
-    if (this.#reason !== undefined) this.#channel.connection.abort(this.#reason);
+  /** Discards the machine while {@link run} waits for the source, which is told. */
+  async interrupt(reason: MigrationError): Promise<SessionOutcome> {
+    const outcome = await this.discard(reason);
+    if (outcome === "running") return outcome;
+    const farewell = outcome === "discarded" ? this.#channel.sayGoodbye(reason) : Promise.resolve();
+    farewell.then(() => this.#channel.connection.abort(reason));
+    return outcome;
+  }
+
+  async #discardHost(): Promise<void> {
+    await hasSucceeded(this.#working);
+    try {
+      await this.#host?.discard();
+    } catch (cause) {
+      const message = `${this.#reason?.message} And the machine could not be thrown away: ${(cause as Error).message}`;
+      this.#reason = new MigrationError("host-failed", message, { cause });
+      throw this.#reason;
+    }
   }
 
   async #letIn(): Promise<Host> {
@@ -136,10 +152,12 @@ export class ArrivalSession {
     }
     const request = { machine, peer: this.#channel.connection.peer };
     const answer = await this.#options.authorise(request);
+    this.#check();
     if (answer !== true) throw new MigrationError("refused", answer);
-    const host = await ofHost(Promise.resolve(this.#options.host(request)));
-    this.#host = host;
-    return host;
+    return await this.#work(async () => {
+      this.#host = await this.#options.host(request);
+      return this.#host;
+    });
   }
 
   async #prepare(host: Host, layout: MemoryLayout): Promise<MemoryVerifier> {
@@ -148,11 +166,10 @@ export class ArrivalSession {
       this.#channel.sendBytes(FrameType.alive, new Uint8Array(0)).catch(() => {});
     }, ALIVE_EVERY_MS);
     try {
-      await ofHost(host.prepare(machine));
+      await this.#work(() => host.prepare(machine));
     } finally {
       clearInterval(alive);
     }
-    this.#check();
     const verifier = await MemoryVerifier.create(host, layout, fingerprintSeed);
     verifier.catchUp();
     const { pageBytes, pageCount, memoryPages } = layout;
@@ -178,13 +195,16 @@ export class ArrivalSession {
         });
       },
     };
-    this.#decoder = await createPageDecoder(store, { pageBytes, pageCount, compression });
+    // What may come is loaded when it comes: most links are too fast for it to come at all.
+    const expected = compression === "auto" ? "lz4" : compression;
+    this.#decoder = await createPageDecoder(store, { pageBytes, pageCount, compression: expected });
     this.#check();
     const hasBase = host.hasBase === true;
-    await this.#channel.send("accept", { hasBase });
+    await this.#sent(this.#channel.send("accept", { hasBase }));
     if (hasBase) {
       for (let at = 0; at < verifier.fingerprints.length; at += BASE_MAX_BYTES) {
-        await this.#channel.sendBytes(FrameType.base, verifier.fingerprints.subarray(at, at + BASE_MAX_BYTES));
+        const part = verifier.fingerprints.subarray(at, at + BASE_MAX_BYTES);
+        await this.#sent(this.#channel.sendBytes(FrameType.base, part));
       }
     }
     return verifier;
@@ -195,14 +215,17 @@ export class ArrivalSession {
       const frame = await this.#expect(FrameType.batch, FrameType.roundEnd, FrameType.verify);
       this.#check();
       if (frame.type === FrameType.batch) {
-        this.#pages += (this.#decoder as PageDecoder).decode(frame.body);
+        const decoder = this.#decoder as PageDecoder;
+        await decoder.prepareFor(frame.body);
+        this.#check();
+        this.#pages += decoder.decode(frame.body);
         this.#receivedBytes += frame.body.length;
         const received = new Uint8Array(8);
         new DataView(received.buffer).setBigUint64(0, BigInt(this.#receivedBytes), true);
-        await this.#channel.sendBytes(FrameType.received, received);
+        await this.#sent(this.#channel.sendBytes(FrameType.received, received));
         verifier.catchUp();
       } else if (frame.type === FrameType.roundEnd) {
-        await this.#channel.send("roundDone", decodeMessage("roundEnd", frame.body));
+        await this.#sent(this.#channel.send("roundDone", decodeMessage("roundEnd", frame.body)));
       } else {
         return await this.#verify(host, layout, verifier, decodeMessage("verify", frame.body));
       }
@@ -230,7 +253,7 @@ export class ArrivalSession {
       );
     }
     this.#check();
-    await ofHost(host.loadState(state));
+    await this.#work(() => host.loadState(state));
     return digest;
   }
 
@@ -238,16 +261,37 @@ export class ArrivalSession {
     return expectFrame(this.#channel, this.#options.timeoutMs, ...types);
   }
 
+  /** Waits until more may be sent, but not for ever for a source that does not read. */
+  #sent(sending: Promise<void>): Promise<void> {
+    return withTimeout(sending, this.#options.timeoutMs, "The source did not take what was sent to it");
+  }
+
+  /** Has the host do something before the machine runs; throws where the machine was discarded meanwhile. */
+  async #work<T>(task: () => Promise<T>): Promise<T> {
+    const working = ofHost(task);
+    this.#working = working;
+    const result = await working;
+    this.#check();
+    return result;
+  }
+
   #check(): void {
     if (this.#reason !== undefined) throw this.#reason;
   }
 }
 
-async function ofHost<T>(promise: Promise<T>): Promise<T> {
+async function ofHost<T>(task: () => Promise<T>): Promise<T> {
   try {
-    return await promise;
+    return await task();
   } catch (cause) {
     if (cause instanceof MigrationError) throw cause;
     throw new MigrationError("host-failed", (cause as Error).message, { cause });
   }
+}
+
+function hasSucceeded(promise: Promise<unknown> | undefined): Promise<boolean> {
+  return Promise.resolve(promise).then(
+    () => true,
+    () => false,
+  );
 }

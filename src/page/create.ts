@@ -1,6 +1,5 @@
 import { createKernels } from "../kernel/load.js";
-import type { Compression } from "./compression/compressor.js";
-import { loadZstd, type Zstd } from "./compression/zstd.js";
+import { loadZstd } from "./compression/zstd.js";
 import { PageDecoder, type PageDecoderOptions, type PageStore } from "./decoder.js";
 import { PageEncoder, type PageEncoderOptions } from "./encoder.js";
 import type { PageSpace } from "./limits.js";
@@ -17,7 +16,7 @@ const DEFAULT_ZSTD_LEVEL = 1;
 export async function createPageEncoder(options: PageSpace & Partial<PageEncoderOptions>): Promise<PageEncoder> {
   const { compression = "lz4", batchBytes = DEFAULT_BATCH_BYTES, zstdLevel = DEFAULT_ZSTD_LEVEL } = options;
   const { pageBytes, pageCount, cacheBytes = defaultCacheBytes(options) } = options;
-  const zstd = await zstdFor(compression);
+  const zstd = compression === "zstd" ? await loadZstd() : undefined;
   return new PageEncoder(
     await createKernels(),
     { pageBytes, pageCount, compression, cacheBytes, batchBytes, zstdLevel },
@@ -34,12 +33,8 @@ export async function createPageDecoder(
   options: PageSpace & Partial<PageDecoderOptions> & Pick<Partial<PageEncoderOptions>, "compression">,
 ): Promise<PageDecoder> {
   const { pageBytes, pageCount, cacheBytes = 0, compression = "lz4" } = options;
-  const zstd = await zstdFor(compression);
+  const zstd = compression === "zstd" || compression === "auto" ? await loadZstd() : undefined;
   return new PageDecoder(await createKernels(), store, { pageBytes, pageCount, cacheBytes }, zstd);
-}
-
-async function zstdFor(compression: Compression): Promise<Zstd | undefined> {
-  return compression === "zstd" || compression === "auto" ? await loadZstd() : undefined;
 }
 
 function defaultCacheBytes({ pageBytes, pageCount }: PageSpace): number {

@@ -12,7 +12,7 @@ import {
 import { BatchIndex } from "../wire/batch-index.js";
 import { WireError } from "../wire/errors.js";
 import { PageCache } from "./cache.js";
-import type { Zstd } from "./compression/zstd.js";
+import { loadZstd, type Zstd } from "./compression/zstd.js";
 import { PageError } from "./errors.js";
 import { checkPageSpace, chunkPagesOf, type PageSpace } from "./limits.js";
 
@@ -38,7 +38,7 @@ export class PageDecoder {
   readonly #kernels: Kernels;
   readonly #space: PageSpace;
   readonly #store: PageStore;
-  readonly #zstd: Zstd | undefined;
+  #zstd: Zstd | undefined;
   readonly #chunkPages: number;
   readonly #cache: PageCache | undefined;
   readonly #index = new BatchIndex();
@@ -66,6 +66,11 @@ export class PageDecoder {
     this.#input = arena.allocate(MAX_BLOCK_BYTES);
     this.#block = arena.allocate(MAX_BLOCK_BYTES);
     if (cacheBytes > 0) this.#cache = new PageCache(kernels, pageCount, pageBytes, cacheBytes);
+  }
+
+  /** Loads zstd where the batch needs it: for those who cannot know beforehand what comes. Throws `zstd-missing`. */
+  async prepareFor(batch: Uint8Array): Promise<void> {
+    if (decodeBatchHeader(batch).codec === "zstd") this.#zstd ??= await loadZstd();
   }
 
   /**

@@ -106,8 +106,7 @@ export class CompressionChoice {
     let oldest: Codec | undefined;
     let oldestBlock = this.#block - SAMPLE_EVERY_BLOCKS + 1;
     for (const codec of this.#codecs) {
-      // Sending bytes as they are needs no trial.
-      if (codec === "none" || codec === this.#current) continue;
+      if (codec === this.#current || !this.#isWorthTrying(codec)) continue;
       const block = this.#measures.get(codec)?.block ?? -Infinity;
       if (block < oldestBlock) {
         oldest = codec;
@@ -180,6 +179,14 @@ export class CompressionChoice {
       if ((this.#cost(codec) ?? Infinity) < (this.#cost(best) ?? Infinity)) best = codec;
     }
     return best;
+  }
+
+  /** Sending bytes as they are needs no trial; a slow codec is of no use while a faster one does not even fill the link. */
+  #isWorthTrying(codec: Codec): boolean {
+    if (codec !== "zstd") return codec !== "none";
+    const fast = this.#measures.get("lz4");
+    if (fast === undefined || this.#linkSecondsPerByte === undefined) return !this.#codecs.includes("lz4");
+    return fast.ratio * this.#linkSecondsPerByte > fast.secondsPerRawByte;
   }
 
   /** Seconds for a raw byte; unknown until codec and link are measured. */

@@ -3,7 +3,7 @@ import { lz4Bound } from "../../kernel/lz4.js";
 import type { Span } from "../../kernel/span.js";
 import type { Codec } from "../../wire/batch.js";
 import { CompressionChoice } from "./choice.js";
-import type { Zstd } from "./zstd.js";
+import { loadZstd, type Zstd } from "./zstd.js";
 
 /** How blocks are compressed; `auto` takes the codec that finishes soonest on the measured link. */
 export type Compression = Codec | "auto";
@@ -24,12 +24,13 @@ export class BlockCompressor {
   readonly choice: CompressionChoice | undefined;
   readonly #kernels: Kernels;
   readonly #codec: Codec;
-  readonly #zstd: Zstd | undefined;
+  #zstd: Zstd | undefined;
+  #loading: Promise<void> | undefined;
   readonly #zstdLevel: number;
   readonly #state: Span;
   readonly #output: Span;
 
-  /** For blocks of at most `maxBytes` bytes; `zstd` is needed where the compression is zstd or may choose it. */
+  /** For blocks of at most `maxBytes` bytes; `zstd` is needed where the compression is zstd. `auto` loads it when the link asks for it. */
   constructor(kernels: Kernels, maxBytes: number, compression: Compression, zstd: Zstd | undefined, zstdLevel: number) {
     this.#kernels = kernels;
     this.#codec = compression === "auto" ? "lz4" : compression;
@@ -43,11 +44,22 @@ export class BlockCompressor {
   /** Compresses the first `byteLength` bytes of the block; what does not get smaller stays as it is. */
   compress(block: Span, byteLength: number): CompressedBlock {
     const sample = this.choice?.wantsSample();
-    if (sample !== undefined) this.#run(sample, block, Math.min(byteLength, SAMPLE_BYTES));
+    if (sample === "zstd" && this.#zstd === undefined) this.#loadZstd();
+    else if (sample !== undefined) this.#run(sample, block, Math.min(byteLength, SAMPLE_BYTES));
     const codec = this.choice?.choose() ?? this.#codec;
     const bytes = this.#run(codec, block, byteLength);
     if (bytes.length >= byteLength) return { codec: "none", bytes: block.bytes.subarray(0, byteLength) };
     return { codec, bytes };
+  }
+
+  /** Where it cannot be had, the other codecs do. */
+  #loadZstd(): void {
+    this.#loading ??= loadZstd().then(
+      (zstd) => {
+        this.#zstd = zstd;
+      },
+      () => {},
+    );
   }
 
   #run(codec: Codec, block: Span, byteLength: number): Uint8Array {
