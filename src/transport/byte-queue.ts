@@ -72,6 +72,7 @@ export class ByteQueue {
 
   /** No more will be pushed; what is there can still be taken. */
   end(): void {
+    if (this.#failure !== undefined) return;
     this.#isEnded = true;
     this.#taking?.resolve(undefined);
     this.#taking = undefined;
