@@ -1,3 +1,20 @@
+/** What any runtime can use; `pageferry/node` has this and what needs Node. */
+export { GuestError, type GuestErrorCode } from "./guest/errors.js";
+export type { Guest, Host, InPlaceMemory, Machine, MemoryRegion } from "./guest/guest.js";
+export { LoggingMemoryGuest, MemoryGuest } from "./guest/memory/guest.js";
+export { MemoryHost } from "./guest/memory/host.js";
+export { MemoryMachine, type MemoryMachineOptions } from "./guest/memory/machine.js";
+export { type Workload, WorkloadWriter } from "./guest/memory/workload.js";
+export { SerialConsole } from "./guest/v86/console.js";
+export {
+  type EmulatorWatch,
+  type V86Emulator,
+  type V86Processor,
+  type V86Shape,
+  watchEmulator,
+} from "./guest/v86/emulator.js";
+export { V86Guest, type V86GuestOptions } from "./guest/v86/guest.js";
+export { V86Host, type V86HostOptions } from "./guest/v86/host.js";
 export { Arena, type ArenaRegion, bitmapBytes } from "./kernel/arena.js";
 export { BitmapKernels, type BitmapRun } from "./kernel/bitmap.js";
 export { DEDUP_NONE, DedupKernels, DedupTable } from "./kernel/dedup.js";
@@ -16,3 +33,26 @@ export {
 export { LZ4_MAX_INPUT_BYTES, LZ4_STATE_BYTES, Lz4Kernels, lz4Bound } from "./kernel/lz4.js";
 export { ScanKernels } from "./kernel/scan.js";
 export { Span } from "./kernel/span.js";
+export type { Arrival, ArrivalRequest, DestinationOptions } from "./migration/arrival.js";
+export { Destination } from "./migration/destination.js";
+export { MigrationError, type MigrationErrorCode } from "./migration/errors.js";
+export { Migration, MigrationFailure, migrate, ProgressEvent } from "./migration/migrate.js";
+export type { MigrateOptions, Strategy } from "./migration/options.js";
+export type { Progress } from "./migration/progress.js";
+export type { MigrationOutcome, MigrationReport, RoundReport } from "./migration/report.js";
+export type { SourceState } from "./migration/state.js";
+export type { Compression } from "./page/compression/compressor.js";
+export { createPageDecoder, createPageEncoder, DEFAULT_CACHE_BYTES } from "./page/create.js";
+export { PageDecoder, type PageDecoderOptions, type PageStore } from "./page/decoder.js";
+export { type EncodedPages, PageEncoder, type PageEncoderOptions } from "./page/encoder.js";
+export { PageError, type PageErrorCode } from "./page/errors.js";
+export type { PageSpace } from "./page/limits.js";
+export type { Connection, Peer } from "./transport/connection.js";
+export { TransportError, type TransportErrorCode } from "./transport/errors.js";
+export { type DelayOptions, delayConnection } from "./transport/latency.js";
+export { type BandwidthOptions, limitBandwidth } from "./transport/limit.js";
+export { messagePortConnection } from "./transport/message-port.js";
+export { connectionPair, type PairOptions } from "./transport/pair.js";
+export type { Codec } from "./wire/batch.js";
+export { WireError, type WireErrorCode } from "./wire/errors.js";
+export { PROTOCOL_VERSION } from "./wire/messages.js";

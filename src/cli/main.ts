@@ -1,36 +1,36 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
-import { inspectImage } from "./inspect.js";
+import { reportFailure } from "./failure.js";
+
+/** Only the command that is asked for is loaded: loading the others takes longer than many a command runs. */
+const COMMANDS: Readonly<Record<string, (program: Command) => Promise<void>>> = {
+  demo: async (program) => (await import("./demo/command.js")).addDemoCommand(program),
+  send: async (program) => (await import("./send.js")).addSendCommand(program),
+  receive: async (program) => (await import("./receive.js")).addReceiveCommand(program),
+  keygen: async (program) => (await import("./keygen.js")).addKeygenCommand(program),
+  inspect: async (program) => (await import("./inspect.js")).addInspectCommand(program),
+  diff: async (program) => (await import("./diff.js")).addDiffCommand(program),
+  apply: async (program) => (await import("./apply.js")).addApplyCommand(program),
+  bench: async (program) => (await import("./bench.js")).addBenchCommand(program),
+};
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
 
+// Subcommands take over what is set before they are added.
 const program = new Command("pageferry")
   .description("Page-transfer engine for live migration.")
   .version(version)
-  .showHelpAfterError();
-
-program
-  .command("inspect")
-  .description("count the zero, filled and duplicate pages of a memory image, and what LZ4 makes of it")
-  .argument("<image>", "a memory image: the guest's RAM as it is")
-  .option("--json", "print one JSON object")
-  .action(async (image: string, options: { json?: true }) => {
-    const summary = await inspectImage(image);
-    console.log(options.json ? JSON.stringify(summary) : table(summary));
-  });
-
-function table(rows: object): string {
-  return Object.entries(rows)
-    .map(([name, value]) => `${name.padEnd(16)}${String(value).padStart(14)}`)
-    .join("\n");
-}
+  .showHelpAfterError("(add --help for what is possible)")
+  .exitOverride();
 
 try {
+  const name = process.argv[2] ?? "";
+  const asked = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  for (const add of asked === undefined ? Object.values(COMMANDS) : [asked]) await add(program);
   await program.parseAsync();
 } catch (error) {
-  console.error(`pageferry: ${error instanceof Error ? error.message : error}`);
-  process.exitCode = 1;
+  reportFailure(error);
 }

@@ -17,7 +17,10 @@ function summary(report: MigrationReport): string {
     ["outcome", report.outcome],
     ["total time", `${formatMs(report.totalTimeMs)}, of it ${formatMs(report.setupTimeMs)} setup`],
     ["downtime", `${formatMs(report.downtimeMs)} (limit ${formatMs(report.downtimeLimitMs)})`],
-    ["memory", `${formatBytes(report.ramBytes)} in pages of ${report.pageBytes} bytes; state ${formatBytes(report.stateBytes)}`],
+    [
+      "memory",
+      `${formatBytes(report.ramBytes)} in pages of ${report.pageBytes} bytes; state ${formatBytes(report.stateBytes)}`,
+    ],
     ["sent", formatBytes(report.transferredBytes)],
     ["compression", compression.explanation ?? compression.asked],
     ["verified", verification.verified ? `SHA-256 ${verification.digest} at both ends` : "no"],

@@ -33,13 +33,15 @@ export function addDemoCommand(program: Command): void {
     .command("demo")
     .description("migrate a running Linux from one process to another, and show that it lost nothing")
     .addOption(
-      new Option("--guest <kind>", "v86: a Linux in an emulator (default where apt is present); memory: no machine").choices([
-        "v86",
-        "memory",
-      ]),
+      new Option(
+        "--guest <kind>",
+        "v86: a Linux in an emulator (default where apt is present); memory: no machine",
+      ).choices(["v86", "memory"]),
     )
     .addOption(
-      new Option("--compression <codec>", "what compresses the pages").choices(["auto", "none", "lz4", "zstd"]).default("auto"),
+      new Option("--compression <codec>", "what compresses the pages")
+        .choices(["auto", "none", "lz4", "zstd"])
+        .default("auto"),
     )
     .option("--json", "print the result as one JSON object, on the last line")
     .addHelpText("after", "\nExamples:\n  pageferry demo\n  pageferry demo --guest memory --compression lz4 --json")
@@ -89,7 +91,13 @@ async function run(
 
   const bar = createProgressBar("Migrating");
   source.onProgress = ({ phase, round, pagesScanned, pagesTotal, transferredBytes, estimatedTimeLeftMs }) => {
-    bar.update({ done: pagesScanned, total: pagesTotal, text: `${phase}, round ${round}`, transferredBytes, estimatedTimeLeftMs });
+    bar.update({
+      done: pagesScanned,
+      total: pagesTotal,
+      text: `${phase}, round ${round}`,
+      transferredBytes,
+      estimatedTimeLeftMs,
+    });
   };
   const arrived = destination.hear("arrived");
   source.order({ order: "migrate", port, compression });
@@ -144,7 +152,9 @@ class DemoProcess {
   #failure: Error | undefined;
 
   constructor(role: "source" | "destination", say: (line: string) => void) {
-    this.#child = fork(new URL("./process.js", import.meta.url), [role], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+    this.#child = fork(new URL("./process.js", import.meta.url), [role], {
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+    });
     this.#child.on("message", (news: DemoNews) => {
       if (news.news === "step") say(news.line);
       else if (news.news === "progress") this.onProgress(news.progress);
@@ -152,7 +162,9 @@ class DemoProcess {
       else this.#take(news);
     });
     this.#child.on("exit", (code, signal) => {
-      this.#fail(new CommandError(ExitCode.failed, `The process of the ${role} ended (${signal ?? `status ${code}`}).`));
+      this.#fail(
+        new CommandError(ExitCode.failed, `The process of the ${role} ended (${signal ?? `status ${code}`}).`),
+      );
     });
   }
 

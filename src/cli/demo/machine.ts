@@ -29,7 +29,9 @@ export interface DemoSource {
 export interface DemoDestination {
   readonly host: Host;
   /** Watches the machine go on. */
-  prove(consoleRest: string): Promise<{ readonly first: number; readonly last: number; readonly contentSha256: string }>;
+  prove(
+    consoleRest: string,
+  ): Promise<{ readonly first: number; readonly last: number; readonly contentSha256: string }>;
 }
 
 export async function startSource(kind: DemoKind, onStep: (line: string) => void): Promise<DemoSource> {
@@ -44,8 +46,8 @@ async function linuxSource(onStep: (line: string) => void): Promise<DemoSource> 
   const { emulator, shape, console } = await startDemoGuest({ onProgress: onStep });
   const contentSha256 = await manifestOf(console);
   console.writeLine("pf-counter &");
-  console.writeLine("pf-rewrite 2 &");
-  await console.waitFor(new RegExp(`PF count ${WATCHED_COUNTS}\\n`), WAIT_MS);
+  console.writeLine("pf-rewrite &");
+  await console.waitFor(new RegExp(`PF count ${WATCHED_COUNTS}\\r?\\n`), WAIT_MS);
   return {
     guest: new V86Guest(emulator, { name: "linux", shape }),
     contentSha256,
@@ -70,11 +72,11 @@ async function linuxDestination(): Promise<DemoDestination> {
     host: new V86Host({ version, create }),
     async prove(consoleRest) {
       const arrived = console as SerialConsole;
-      const text = async (): Promise<string> => consoleRest + (await arrived.waitFor(/[^]*PF count \d+\n/, WAIT_MS))[0];
-      const counts: number[] = [];
-      for (let seen = ""; counts.length < WATCHED_COUNTS; ) {
-        seen = counts.length === 0 ? await text() : (await arrived.waitFor(/[^]*PF count \d+\n/, WAIT_MS))[0];
-        counts.push(...Array.from(seen.matchAll(COUNT), (match) => Number(match[1])));
+      let text = consoleRest;
+      let counts: number[] = [];
+      while (counts.length < WATCHED_COUNTS) {
+        text += (await arrived.waitFor(/[\s\S]*PF count \d+\r?\n/, WAIT_MS))[0];
+        counts = Array.from(text.matchAll(COUNT), (match) => Number(match[1]));
       }
       checkConsecutive(counts);
       return { first: counts[0] as number, last: counts.at(-1) as number, contentSha256: await manifestOf(arrived) };
@@ -84,7 +86,7 @@ async function linuxDestination(): Promise<DemoDestination> {
 
 async function manifestOf(console: SerialConsole): Promise<string> {
   console.writeLine("pf-manifest");
-  const [, sha256] = await console.waitFor(/PF manifest (\w+)\n/, WAIT_MS);
+  const [, sha256] = await console.waitFor(/PF manifest (\w+)\r?\n/, WAIT_MS);
   return sha256 as string;
 }
 
@@ -113,7 +115,9 @@ function memoryDestination(): DemoDestination {
 }
 
 function untouchedSha256({ bytes, options }: MemoryMachine): string {
-  return createHash("sha256").update(bytes.subarray(options.workingSetPages * options.pageBytes)).digest("hex");
+  return createHash("sha256")
+    .update(bytes.subarray(options.workingSetPages * options.pageBytes))
+    .digest("hex");
 }
 
 function checkConsecutive(counts: readonly number[]): void {

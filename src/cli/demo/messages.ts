@@ -24,7 +24,12 @@ export type DemoNews =
   | { readonly news: "listening"; readonly port: number }
   | { readonly news: "running"; readonly contentSha256: string }
   | { readonly news: "progress"; readonly progress: Progress }
-  | { readonly news: "migrated"; readonly report: MigrationReport; readonly lastCount: number; readonly consoleRest: string }
+  | {
+      readonly news: "migrated";
+      readonly report: MigrationReport;
+      readonly lastCount: number;
+      readonly consoleRest: string;
+    }
   | { readonly news: "arrived" }
   | { readonly news: "proven"; readonly firstCount: number; readonly lastCount: number; readonly contentSha256: string }
   | { readonly news: "failed"; readonly message: string };

@@ -1,8 +1,8 @@
-import { readCredentials } from "../../transport/credentials.js";
-import { connectTls, listenTls } from "../../transport/tls.js";
 import { Destination } from "../../migration/destination.js";
 import { migrate } from "../../migration/migrate.js";
 import type { Compression } from "../../page/compression/compressor.js";
+import { readCredentials } from "../../transport/credentials.js";
+import { connectTls, listenTls } from "../../transport/tls.js";
 import { type DemoDestination, type DemoSource, openDestination, startSource } from "./machine.js";
 import type { DemoNews, DemoOrder, DemoSetup } from "./messages.js";
 
