@@ -1,8 +1,8 @@
 import type { Kernels } from "../kernel/load.js";
 import type { Span } from "../kernel/span.js";
 
-/** The owner of a slot that holds nothing. */
-const NO_PAGE = 0xffff_ffff;
+/** The owner of a slot that holds nothing: above every page's number, and not what a dedup table says where it finds nothing. */
+const NO_PAGE = 0xffff_fffe;
 
 /**
  * A bounded cache of pages as they were sent last. Page p has one place in it, slot p mod slots (QEMU's XBZRLE cache is laid out so too), and

@@ -87,7 +87,8 @@ export class PageDecoder {
       this.#apply(header);
       return this.#index.pageCount;
     } catch (error) {
-      if (!(error instanceof WireError || error instanceof KernelError)) throw error;
+      const isZstd = error instanceof PageError && error.code === "zstd-malformed";
+      if (!(isZstd || error instanceof WireError || error instanceof KernelError)) throw error;
       throw new PageError("batch-malformed", error.message, { cause: error });
     }
   }
@@ -147,7 +148,8 @@ export class PageDecoder {
   }
 
   #fill(first: number, count: number, low: number, high: number): void {
-    const words = this.#chunk.u32;
+    const pages = Math.min(count, this.#chunkPages);
+    const words = this.#chunk.u32.subarray(0, (pages * this.#space.pageBytes) / 4);
     if (low === high) {
       words.fill(low);
     } else {

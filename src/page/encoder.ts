@@ -61,8 +61,8 @@ export class PageEncoder {
   /** Pages waiting to be classified, and their numbers. */
   readonly #chunk: Span;
   readonly #numbers: Uint32Array;
-  /** Where slots are fewer than pages: the last chunk that used a slot. */
-  readonly #slotChunks: Uint32Array | undefined;
+  /** The last chunk that used each slot. */
+  readonly #slotChunks: Uint32Array;
   #chunkNumber = 1;
   #chunkCount = 0;
 
@@ -123,7 +123,7 @@ export class PageEncoder {
     this.#block = arena.allocate(blockBytes);
     this.#compressor = new BlockCompressor(kernels, blockBytes, options.compression, zstd, options.zstdLevel);
     this.#cache = new PageCache(kernels, pageCount, pageBytes, cacheBytes);
-    this.#slotChunks = this.#cache.slots < pageCount ? new Uint32Array(this.#cache.slots) : undefined;
+    this.#slotChunks = new Uint32Array(this.#cache.slots);
     if (this.#cache.slots > 0) this.#duplicates = new DuplicateFinder(kernels, this.#cache, pageBytes, chunkPages);
   }
 
@@ -144,7 +144,10 @@ export class PageEncoder {
     this.#collect(firstPage, pages, () => this.#encodeChunk());
   }
 
-  /** Says that the destination holds this content in these pages, from an older image for example. Nothing travels. */
+  /**
+   * Says that the destination holds this content in these pages, from an older image for example. Nothing travels; so a decoder with a cache,
+   * which would not know, cannot follow.
+   */
   hold(firstPage: number, pages: Uint8Array): void {
     this.#encodeChunk();
     this.#collect(firstPage, pages, () => this.#holdChunk());
@@ -182,10 +185,10 @@ export class PageEncoder {
     }
   }
 
-  /** How many of the pages can join the chunk before one would share a slot with another: within a chunk each page has its own. */
+  /** How many of the pages can join the chunk before one would share a slot with another, or be there twice: within a chunk each has its own. */
   #withoutCollision(firstPage: number, count: number): number {
     const chunks = this.#slotChunks;
-    if (chunks === undefined || chunks.length === 0) return count;
+    if (chunks.length === 0) return count;
     for (let page = 0; page < count; page++) {
       const slot = (firstPage + page) % chunks.length;
       if (chunks[slot] === this.#chunkNumber) return page;

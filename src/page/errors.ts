@@ -1,5 +1,5 @@
 /** What went wrong with pages, stable across versions; a program may branch on it. */
-export type PageErrorCode = "argument" | "batch-malformed" | "lz4-malformed" | "zstd-malformed" | "zstd-missing";
+export type PageErrorCode = "argument" | "batch-malformed" | "zstd-malformed" | "zstd-missing";
 
 /** Every error that encoding and decoding pages throws. */
 export class PageError extends Error {

@@ -1,4 +1,4 @@
-import { checkPageBytes } from "../kernel/check.js";
+import { MAX_PAGE_BYTES, MIN_PAGE_BYTES } from "../kernel/check.js";
 import { PageError } from "./errors.js";
 
 /** Pages are classified in chunks of so many bytes, which stay in a core's second-level cache. */
@@ -19,7 +19,10 @@ export interface PageSpace {
 
 /** Throws `argument` where the space of pages or the cache for it is not one. */
 export function checkPageSpace({ pageBytes, pageCount }: PageSpace, cacheBytes: number): void {
-  checkPageBytes(pageBytes);
+  checkNumber("pageBytes", pageBytes, MIN_PAGE_BYTES, MAX_PAGE_BYTES);
+  if ((pageBytes & (pageBytes - 1)) !== 0) {
+    throw new PageError("argument", `pageBytes must be a power of two, not ${pageBytes}.`);
+  }
   checkNumber("pageCount", pageCount, 0, 0xffff_fffe);
   if (cacheBytes !== 0) checkNumber("cacheBytes (where it is not 0)", cacheBytes, CHUNK_BYTES, Number.MAX_SAFE_INTEGER);
 }

@@ -1,7 +1,8 @@
 import { BATCH_MAX_INDEX_BYTES, BATCH_MAX_PAGES, type BatchHeader, malformed, PageClass } from "./batch.js";
 import { VarintReader, writeVarint } from "./varint.js";
 
-const GAP_BIAS = 2 ** 32;
+/** Gaps count round it: page numbers stay below. */
+const GAP_MODULUS = 2 ** 32;
 
 /** Writes an index, page by page: pages that belong together become a run. */
 export class IndexWriter {
@@ -76,7 +77,7 @@ export class IndexWriter {
     if (this.#class === 0) return;
     const bytes = this.#bytes;
     const gap = this.#first - this.#endOfLast;
-    let at = writeVarint(bytes, this.#at, gap < 0 ? gap + GAP_BIAS : gap);
+    let at = writeVarint(bytes, this.#at, gap < 0 ? gap + GAP_MODULUS : gap);
     at = writeVarint(bytes, at, this.#length * 8 + this.#class);
     if (this.#class === PageClass.fill) {
       for (let shift = 0; shift < 32; shift += 8) bytes[at++] = this.#wordLow >>> shift;
@@ -119,14 +120,13 @@ export class BatchIndex {
     let payloads = 0;
     let residualBytes = 0;
     for (let run = 0; run < header.runCount; run++) {
-      const gap = reader.next();
-      const first = end + (gap >= GAP_BIAS / 2 ? gap - GAP_BIAS : gap);
+      const first = (end + reader.next()) % GAP_MODULUS;
       const head = reader.next();
       const length = Math.floor(head / 8);
       const pageClass = head % 8;
       end = first + length;
       pages += length;
-      if (length === 0 || first < 0 || end > machinePages) throw malformed("a run leaves the machine's memory");
+      if (length === 0 || end > machinePages) throw malformed("a run leaves the machine's memory");
       if (pages > BATCH_MAX_PAGES) throw malformed(`it has more than ${BATCH_MAX_PAGES} pages`);
       this.classes[run] = pageClass;
       this.firstPages[run] = first;

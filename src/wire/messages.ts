@@ -97,6 +97,8 @@ export interface Messages {
   readonly outcome: { readonly outcome: "running" | "discarded" | "unknown" };
 }
 
+/** How much of the path to a fault is told. */
+const MAX_PATH_LENGTH = 100;
 const MAX_NUMBER = Number.MAX_SAFE_INTEGER;
 const whole = (maximum: number) => v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(maximum));
 const text = (maximum: number) => v.pipe(v.string(), v.maxLength(maximum));
@@ -162,9 +164,11 @@ export function decodeMessage<Name extends keyof Messages>(name: Name, body: Uin
   const result = v.safeParse(schema, value);
   if (result.success) return result.output;
   const [issue] = result.issues;
-  const where = v.getDotPath(issue);
-  throw new WireError(
-    "message-malformed",
-    `A message ${name} is malformed${where ? ` at ${where}` : ""}: ${issue.message}.`,
-  );
+  // What came may be a secret, or made for the terminal that shows this: it is not repeated.
+  const where = v
+    .getDotPath(issue)
+    ?.replaceAll(/[^\w.]/g, "?")
+    .slice(0, MAX_PATH_LENGTH);
+  const what = issue.message.replace(/ but received .*/s, "");
+  throw new WireError("message-malformed", `A message ${name} is malformed${where ? ` at ${where}` : ""}: ${what}.`);
 }
