@@ -33,6 +33,7 @@ export class Arena {
   readonly #spans: Span[] = [];
   readonly #tops: number[] = [];
   #top: number;
+  #bytes: Uint8Array | undefined;
 
   /**
    * With a region: an arena in that region of a memory that somebody else owns; it never grows the memory. Without one: an arena over a
@@ -117,6 +118,18 @@ export class Arena {
       );
     }
     return new Span(this.memory, view.byteOffset, view.byteLength);
+  }
+
+  /** Copies bytes from one span to another. With the spans' own views this would take a new object for the part that is copied. */
+  copy(from: Span, fromByte: number, to: Span, toByte: number, byteLength: number): void {
+    checkWhole("fromByte", fromByte);
+    checkWhole("toByte", toByte);
+    checkWhole("byteLength", byteLength);
+    const source = this.pointer("from", from, fromByte + byteLength) + fromByte;
+    const target = this.pointer("to", to, toByte + byteLength) + toByte;
+    const { buffer } = this.memory;
+    if (this.#bytes?.buffer !== buffer) this.#bytes = new Uint8Array(buffer);
+    this.#bytes.copyWithin(target, source, source + byteLength);
   }
 
   /** The pointer to a span of at least `byteLength` bytes. */

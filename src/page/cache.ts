@@ -1,3 +1,4 @@
+import type { Arena } from "../kernel/arena.js";
 import type { Kernels } from "../kernel/load.js";
 import type { Span } from "../kernel/span.js";
 
@@ -13,13 +14,15 @@ export class PageCache {
   readonly slots: number;
   /** The pages in the slots. */
   readonly pages: Span;
+  readonly #arena: Arena;
   readonly #owners: Uint32Array;
   readonly #pageBytes: number;
 
   /** A cache for `pageCount` pages in at most `cacheBytes` bytes, in the kernels' arena. */
   constructor(kernels: Kernels, pageCount: number, pageBytes: number, cacheBytes: number) {
+    this.#arena = kernels.arena;
     this.slots = Math.min(pageCount, Math.floor(cacheBytes / pageBytes));
-    this.pages = kernels.arena.allocatePages(this.slots, pageBytes);
+    this.pages = this.#arena.allocatePages(this.slots, pageBytes);
     this.#owners = new Uint32Array(this.slots).fill(NO_PAGE);
     this.#pageBytes = pageBytes;
   }
@@ -42,12 +45,22 @@ export class PageCache {
     return this.slots > 0 && this.#owners[page % this.slots] === page;
   }
 
-  /** Puts a page into its slot: the page that begins at `byteOffset` of `from`. */
-  put(page: number, from: Uint8Array, byteOffset: number): void {
+  /** Puts pages that follow each other into their slots: those from byte `fromByte` of `from` on. */
+  put(firstPage: number, count: number, from: Span, fromByte: number): void {
     if (this.slots === 0) return;
-    const slot = page % this.slots;
-    this.#owners[slot] = page;
-    this.pages.bytes.set(from.subarray(byteOffset, byteOffset + this.#pageBytes), slot * this.#pageBytes);
+    const pageBytes = this.#pageBytes;
+    for (let done = 0; done < count; ) {
+      const slot = (firstPage + done) % this.slots;
+      const run = Math.min(count - done, this.slots - slot);
+      for (let page = 0; page < run; page++) this.#owners[slot + page] = firstPage + done + page;
+      this.#arena.copy(from, fromByte + done * pageBytes, this.pages, slot * pageBytes, run * pageBytes);
+      done += run;
+    }
+  }
+
+  /** Empties the first `count` of the slots. */
+  empty(slots: Uint32Array, count: number): void {
+    for (let at = 0; at < count; at++) this.#owners[slots[at] as number] = NO_PAGE;
   }
 
   /** Empties the page's slot if the page has it. */

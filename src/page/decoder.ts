@@ -196,10 +196,10 @@ export class PageDecoder {
 
   #writeNovel(first: number, count: number, firstByte: number): number {
     const { pageBytes } = this.#space;
-    const pages = this.#block.bytes.subarray(firstByte, firstByte + count * pageBytes);
-    this.#store.writePages(first, pages);
-    for (let page = 0; page < count; page++) this.#cache?.put(first + page, pages, page * pageBytes);
-    return firstByte + pages.length;
+    const end = firstByte + count * pageBytes;
+    this.#store.writePages(first, this.#block.bytes.subarray(firstByte, end));
+    this.#cache?.put(first, count, this.#block, firstByte);
+    return end;
   }
 
   /** Older versions, or pages of equal content: from the cache or the store into the chunk. */
@@ -217,14 +217,13 @@ export class PageDecoder {
         );
       }
       const at = this.#cache.slotOf(first + page) * pageBytes;
-      this.#chunk.bytes.set(this.#cache.pages.bytes.subarray(at, at + pageBytes), page * pageBytes);
+      this.#kernels.arena.copy(this.#cache.pages, at, this.#chunk, page * pageBytes, pageBytes);
     }
   }
 
   #write(first: number, count: number): void {
-    const pages = this.#pages(count);
-    this.#store.writePages(first, pages);
-    for (let page = 0; page < count; page++) this.#cache?.put(first + page, pages, page * this.#space.pageBytes);
+    this.#store.writePages(first, this.#pages(count));
+    this.#cache?.put(first, count, this.#chunk, 0);
   }
 
   #pages(count: number): Uint8Array {

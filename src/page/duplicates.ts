@@ -19,7 +19,6 @@ export class DuplicateFinder {
   /** The fingerprint of what each slot holds. */
   readonly #slotFingerprints: Span;
   readonly #fingerprints: Span;
-  readonly #gathered: Span;
   readonly #numbers: Span;
   readonly #left: Span;
   readonly #right: Span;
@@ -35,72 +34,71 @@ export class DuplicateFinder {
     this.#table = kernels.dedup.table(cache.slots);
     this.#slotFingerprints = arena.allocate(cache.slots * FINGERPRINT_BYTES);
     this.#fingerprints = arena.allocate(chunkPages * FINGERPRINT_BYTES);
-    this.#gathered = arena.allocate(chunkPages * FINGERPRINT_BYTES);
     this.#numbers = arena.allocate(chunkPages * 4);
     this.#left = arena.allocate(chunkPages * 4);
     this.#right = arena.allocate(chunkPages * 4);
     this.#equal = arena.allocateBitmap(chunkPages);
   }
 
-  /** The cache is about to lose or change the first `count` of `pages`' slots: takes out what is entered for them. */
+  /** The cache is about to lose or change the first `count` of `slots`, all of them taken: takes out what is entered for them. */
   remove(slots: Uint32Array, count: number): void {
     const numbers = this.#numbers.u32;
     const from = this.#slotFingerprints.u32;
-    const to = this.#gathered.u32;
-    let held = 0;
+    const to = this.#fingerprints.u32;
     for (let at = 0; at < count; at++) {
       const slot = slots[at] as number;
-      if (!this.#cache.isTaken(slot)) continue;
-      numbers[held] = this.#cache.ownerOf(slot);
-      copyFingerprint(from, slot, to, held);
-      held += 1;
+      numbers[at] = this.#cache.ownerOf(slot);
+      copyFingerprint(from, slot, to, at);
     }
-    this.#table.remove(this.#gathered, this.#numbers, held);
+    this.#table.remove(this.#fingerprints, this.#numbers, count);
   }
 
   /**
-   * Enters pages that have just been put into the cache: page `numbers[i]` is page `locals[i]` of the chunk. Writes to `sources` the
+   * Enters pages that have just been put into the cache: the first `count` of `pages`, whose numbers are `numbers`. Writes to `sources` the
    * page of equal content that the cache holds, or the page itself.
    */
-  enter(chunk: Span, locals: Uint32Array, numbers: Uint32Array, count: number, sources: Uint32Array): void {
-    const { fingerprint, dedup } = this.#kernels;
-    fingerprint.pages(chunk, this.#pageBytes, this.#secret, this.#fingerprints);
+  enter(pages: Span, numbers: Uint32Array, count: number, sources: Uint32Array): void {
+    const present = pages.part(0, count * this.#pageBytes);
+    this.#kernels.fingerprint.pages(present, this.#pageBytes, this.#secret, this.#fingerprints);
     const from = this.#fingerprints.u32;
-    const to = this.#gathered.u32;
     const slots = this.#slotFingerprints.u32;
     const found = this.#numbers.u32;
     for (let at = 0; at < count; at++) {
-      copyFingerprint(from, locals[at] as number, to, at);
-      copyFingerprint(from, locals[at] as number, slots, this.#cache.slotOf(numbers[at] as number));
-      found[at] = numbers[at] as number;
+      const page = numbers[at] as number;
+      copyFingerprint(from, at, slots, this.#cache.slotOf(page));
+      found[at] = sources[at] = page;
     }
-    this.#table.insert(this.#gathered, this.#numbers, count);
-    this.#table.find(this.#gathered, this.#numbers, count);
+    this.#table.insert(this.#fingerprints, this.#numbers, count);
+    this.#table.find(this.#fingerprints, this.#numbers, count);
+    this.#compare(pages, count, sources);
+  }
 
+  /** Takes what the table found for a source, where the cache holds the very bytes. */
+  #compare(pages: Span, count: number, sources: Uint32Array): void {
+    const found = this.#numbers.u32;
     const left = this.#left.u32;
     const right = this.#right.u32;
     let candidates = 0;
     for (let at = 0; at < count; at++) {
       const source = found[at] as number;
-      sources[at] = numbers[at] as number;
       if (source === sources[at] || !this.#cache.holds(source)) continue;
-      left[candidates] = locals[at] as number;
+      left[candidates] = at;
       right[candidates] = this.#cache.slotOf(source);
       candidates += 1;
     }
     if (candidates === 0) return;
-    dedup.compare(
-      { pages: chunk, numbers: this.#left },
+    this.#kernels.dedup.compare(
+      { pages, numbers: this.#left },
       { pages: this.#cache.pages, numbers: this.#right },
       candidates,
       this.#pageBytes,
       this.#equal,
     );
     const equal = this.#equal.bytes;
-    for (let at = 0, candidate = 0; candidate < candidates; at++) {
-      if (locals[at] !== left[candidate]) continue;
-      if ((((equal[candidate >> 3] as number) >> (candidate & 7)) & 1) === 1) sources[at] = found[at] as number;
-      candidate += 1;
+    for (let candidate = 0; candidate < candidates; candidate++) {
+      if ((((equal[candidate >> 3] as number) >> (candidate & 7)) & 1) === 0) continue;
+      const at = left[candidate] as number;
+      sources[at] = found[at] as number;
     }
   }
 }

@@ -10,6 +10,7 @@ import {
 } from "../wire/batch.js";
 import { IndexWriter } from "../wire/batch-index.js";
 import { PageCache } from "./cache.js";
+import { PageChunk } from "./chunk.js";
 import type { CompressionChoice } from "./compression/choice.js";
 import { BlockCompressor, type Compression } from "./compression/compressor.js";
 import type { Zstd } from "./compression/zstd.js";
@@ -58,30 +59,20 @@ export class PageEncoder {
   readonly #index = new IndexWriter();
   readonly #batches: Uint8Array[] = [];
 
-  /** Pages waiting to be classified, and their numbers. */
-  readonly #chunk: Span;
-  readonly #numbers: Uint32Array;
-  /** The last chunk that used each slot. */
-  readonly #slotChunks: Uint32Array;
-  #chunkNumber = 1;
-  #chunkCount = 0;
-
-  readonly #filled: Span;
-  readonly #words: Span;
+  /** Pages waiting to be classified. */
+  readonly #chunk: PageChunk;
+  /** Of each of the chunk's pages that are not filled: its class, and what goes with the class. */
   readonly #classes: Uint8Array;
   readonly #sources: Uint32Array;
+  readonly #payloadOffsets: Int32Array;
+  readonly #payloadBytes: Int32Array;
+  /** Slots that the chunk's pages change. */
   readonly #slots: Uint32Array;
-  /** The chunk's pages that are not filled: where in the chunk, and their numbers. */
-  readonly #locals: Uint32Array;
-  readonly #localNumbers: Uint32Array;
-  readonly #localSources: Uint32Array;
-  /** Those of which the cache holds an older version. */
-  readonly #deltaLocals: Span;
+  /** The pages of which the cache holds an older version. */
+  readonly #deltaPages: Span;
   readonly #deltaSlots: Span;
   readonly #payloadLengths: Span;
   readonly #payloads: Span;
-  readonly #payloadOffsets: Int32Array;
-  readonly #payloadBytes: Int32Array;
 
   /** Deltas and novel pages of the batch, with room for the index behind them. */
   readonly #block: Span;
@@ -104,26 +95,19 @@ export class PageEncoder {
     this.#space = options;
     this.#batchBytes = batchBytes;
     this.#chunkPages = chunkPages;
-    this.#chunk = arena.allocate(chunkBytes);
-    this.#numbers = new Uint32Array(chunkPages);
-    this.#filled = arena.allocateBitmap(chunkPages);
-    this.#words = arena.allocate(chunkPages * 8);
     this.#classes = new Uint8Array(chunkPages);
     this.#sources = new Uint32Array(chunkPages);
+    this.#payloadOffsets = new Int32Array(chunkPages);
+    this.#payloadBytes = new Int32Array(chunkPages);
     this.#slots = new Uint32Array(chunkPages);
-    this.#locals = new Uint32Array(chunkPages);
-    this.#localNumbers = new Uint32Array(chunkPages);
-    this.#localSources = new Uint32Array(chunkPages);
-    this.#deltaLocals = arena.allocate(chunkPages * 4);
+    this.#deltaPages = arena.allocate(chunkPages * 4);
     this.#deltaSlots = arena.allocate(chunkPages * 4);
     this.#payloadLengths = arena.allocate(chunkPages * 4);
     this.#payloads = arena.allocate(chunkBytes);
-    this.#payloadOffsets = new Int32Array(chunkPages);
-    this.#payloadBytes = new Int32Array(chunkPages);
     this.#block = arena.allocate(blockBytes);
     this.#compressor = new BlockCompressor(kernels, blockBytes, options.compression, zstd, options.zstdLevel);
     this.#cache = new PageCache(kernels, pageCount, pageBytes, cacheBytes);
-    this.#slotChunks = new Uint32Array(this.#cache.slots);
+    this.#chunk = new PageChunk(kernels, chunkPages, pageBytes, this.#cache.slots);
     if (this.#cache.slots > 0) this.#duplicates = new DuplicateFinder(kernels, this.#cache, pageBytes, chunkPages);
   }
 
@@ -171,98 +155,51 @@ export class PageEncoder {
     checkNumber("The number of pages", count, 0, pageCount);
     checkNumber("firstPage", firstPage, 0, pageCount - count);
     for (let done = 0; done < count; ) {
-      let room = Math.min(count - done, this.#chunkPages - this.#chunkCount);
-      room = this.#withoutCollision(firstPage + done, room);
-      if (room === 0) {
-        process();
-        continue;
-      }
-      const from = pages.subarray(done * pageBytes, (done + room) * pageBytes);
-      this.#chunk.bytes.set(from, this.#chunkCount * pageBytes);
-      for (let page = 0; page < room; page++) this.#numbers[this.#chunkCount + page] = firstPage + done + page;
-      this.#chunkCount += room;
-      done += room;
+      const taken = this.#chunk.take(firstPage + done, pages, done);
+      if (taken === 0) process();
+      done += taken;
     }
-  }
-
-  /** How many of the pages can join the chunk before one would share a slot with another, or be there twice: within a chunk each has its own. */
-  #withoutCollision(firstPage: number, count: number): number {
-    const chunks = this.#slotChunks;
-    if (chunks.length === 0) return count;
-    for (let page = 0; page < count; page++) {
-      const slot = (firstPage + page) % chunks.length;
-      if (chunks[slot] === this.#chunkNumber) return page;
-      chunks[slot] = this.#chunkNumber;
-    }
-    return count;
-  }
-
-  #endChunk(): void {
-    this.#chunkCount = 0;
-    this.#chunkNumber += 1;
   }
 
   #holdChunk(): void {
-    const count = this.#chunkCount;
-    if (count === 0) return;
-    const rest = this.#findFilled(count);
-    if (this.#duplicates !== undefined) this.#enter(this.#duplicates, count, rest);
-    this.#endChunk();
+    if (this.#chunk.count === 0) return;
+    this.#chunk.findFilled();
+    if (this.#duplicates !== undefined) this.#enter(this.#duplicates);
+    this.#chunk.clear();
   }
 
   #encodeChunk(): void {
-    const count = this.#chunkCount;
-    if (count === 0) return;
-    const rest = this.#findFilled(count);
+    if (this.#chunk.count === 0) return;
+    this.#chunk.findFilled();
+    this.#classes.fill(PageClass.novel);
     if (this.#duplicates !== undefined) {
-      this.#encodeDeltas(rest);
-      this.#enter(this.#duplicates, count, rest);
-      this.#nameDuplicates(rest);
+      this.#encodeDeltas();
+      this.#enter(this.#duplicates);
+      this.#nameDuplicates();
     }
-    this.#write(count);
-    this.#endChunk();
+    this.#write();
+    this.#chunk.clear();
     if (this.#residualBytes >= this.#batchBytes || this.#index.pageCount > BATCH_MAX_PAGES - this.#chunkPages) {
       this.#endBatch();
     }
   }
 
-  /** Gives filled pages their class, `novel` to the others, and lists those; returns how many they are. */
-  #findFilled(count: number): number {
-    const { pageBytes } = this.#space;
-    const chunk = this.#chunk.part(0, count * pageBytes);
-    this.#kernels.scan.fill(chunk, pageBytes, this.#filled, this.#words);
-    const filled = this.#filled.bytes;
-    const words = this.#words.u32;
-    let rest = 0;
-    for (let local = 0; local < count; local++) {
-      if ((((filled[local >> 3] as number) >> (local & 7)) & 1) === 1) {
-        const isZero = words[2 * local] === 0 && words[2 * local + 1] === 0;
-        this.#classes[local] = isZero ? PageClass.zero : PageClass.fill;
-      } else {
-        this.#classes[local] = PageClass.novel;
-        this.#locals[rest] = local;
-        this.#localNumbers[rest] = this.#numbers[local] as number;
-        rest += 1;
-      }
-    }
-    return rest;
-  }
-
-  #encodeDeltas(rest: number): void {
-    const locals = this.#deltaLocals.u32;
+  #encodeDeltas(): void {
+    const { pages, unfilledCount, unfilledNumbers } = this.#chunk;
+    const deltaPages = this.#deltaPages.u32;
     const slots = this.#deltaSlots.u32;
     let count = 0;
-    for (let at = 0; at < rest; at++) {
-      const page = this.#localNumbers[at] as number;
+    for (let at = 0; at < unfilledCount; at++) {
+      const page = unfilledNumbers[at] as number;
       if (!this.#cache.holds(page)) continue;
-      locals[count] = this.#locals[at] as number;
+      deltaPages[count] = at;
       slots[count] = this.#cache.slotOf(page);
       count += 1;
     }
     if (count === 0) return;
     this.#kernels.delta.encodeList(
       { pages: this.#cache.pages, numbers: this.#deltaSlots },
-      { pages: this.#chunk, numbers: this.#deltaLocals },
+      { pages, numbers: this.#deltaPages },
       count,
       this.#space.pageBytes,
       this.#payloadLengths,
@@ -270,55 +207,58 @@ export class PageEncoder {
     );
     const lengths = this.#payloadLengths.i32;
     let offset = 0;
-    for (let at = 0; at < count; at++) {
-      const local = locals[at] as number;
-      const length = lengths[at] as number;
+    for (let delta = 0; delta < count; delta++) {
+      const at = deltaPages[delta] as number;
+      const length = lengths[delta] as number;
       if (length < 0) continue;
-      this.#classes[local] = length === DELTA_UNCHANGED ? SAME : PageClass.delta;
-      this.#payloadOffsets[local] = offset;
-      this.#payloadBytes[local] = length;
+      this.#classes[at] = length === DELTA_UNCHANGED ? SAME : PageClass.delta;
+      this.#payloadOffsets[at] = offset;
+      this.#payloadBytes[at] = length;
       offset += length;
     }
   }
 
   /** Brings the cache, and the names of what it holds, to the chunk's content. */
-  #enter(duplicates: DuplicateFinder, count: number, rest: number): void {
-    const { pageBytes } = this.#space;
+  #enter(duplicates: DuplicateFinder): void {
+    const cache = this.#cache;
+    const { count, numbers, classes, pages, unfilledCount, unfilledNumbers } = this.#chunk;
     let slots = 0;
     for (let local = 0; local < count; local++) {
-      const page = this.#numbers[local] as number;
-      const isFilled = this.#classes[local] === PageClass.zero || this.#classes[local] === PageClass.fill;
-      if (!isFilled || this.#cache.holds(page)) this.#slots[slots++] = this.#cache.slotOf(page);
+      const page = numbers[local] as number;
+      const slot = cache.slotOf(page);
+      const isLost = classes[local] === PageClass.novel ? cache.isTaken(slot) : cache.holds(page);
+      if (isLost) this.#slots[slots++] = slot;
     }
-    duplicates.remove(this.#slots, slots);
-    for (let local = 0; local < count; local++) this.#cache.forget(this.#numbers[local] as number);
-    const chunk = this.#chunk.bytes;
-    for (let at = 0; at < rest; at++) {
-      this.#cache.put(this.#localNumbers[at] as number, chunk, (this.#locals[at] as number) * pageBytes);
+    if (slots > 0) {
+      duplicates.remove(this.#slots, slots);
+      cache.empty(this.#slots, slots);
     }
-    const pages = this.#chunk.part(0, count * pageBytes);
-    duplicates.enter(pages, this.#locals, this.#localNumbers, rest, this.#localSources);
-  }
-
-  #nameDuplicates(rest: number): void {
-    for (let at = 0; at < rest; at++) {
-      const local = this.#locals[at] as number;
-      if (this.#localSources[at] === this.#localNumbers[at] || this.#classes[local] === SAME) continue;
-      this.#classes[local] = PageClass.dup;
-      this.#sources[local] = this.#localSources[at] as number;
-    }
-  }
-
-  #write(count: number): void {
+    if (unfilledCount === 0) return;
     const { pageBytes } = this.#space;
-    const words = this.#words.u32;
-    const block = this.#block.bytes;
-    const chunk = this.#chunk.bytes;
-    const payloads = this.#payloads.bytes;
+    for (let first = 0, next = 0; first < unfilledCount; first = next) {
+      do next += 1;
+      while (next < unfilledCount && unfilledNumbers[next] === (unfilledNumbers[next - 1] as number) + 1);
+      cache.put(unfilledNumbers[first] as number, next - first, pages, first * pageBytes);
+    }
+    duplicates.enter(pages, unfilledNumbers, unfilledCount, this.#sources);
+  }
+
+  #nameDuplicates(): void {
+    const { unfilledCount, unfilledNumbers } = this.#chunk;
+    for (let at = 0; at < unfilledCount; at++) {
+      if (this.#sources[at] !== unfilledNumbers[at] && this.#classes[at] !== SAME) this.#classes[at] = PageClass.dup;
+    }
+  }
+
+  #write(): void {
+    const { pageBytes } = this.#space;
+    const { count, numbers, classes, words, pages } = this.#chunk;
+    const { arena } = this.#kernels;
     let end = this.#residualBytes;
-    for (let local = 0; local < count; local++) {
-      const page = this.#numbers[local] as number;
-      const pageClass = this.#classes[local] as PageClass | typeof SAME;
+    for (let local = 0, at = 0; local < count; local++) {
+      const page = numbers[local] as number;
+      const isFilled = classes[local] !== PageClass.novel;
+      const pageClass = (isFilled ? classes[local] : this.#classes[at]) as PageClass | typeof SAME;
       this.#pages[pageClass] += 1;
       switch (pageClass) {
         case SAME:
@@ -330,21 +270,22 @@ export class PageEncoder {
           this.#index.fill(page, words[2 * local] as number, words[2 * local + 1] as number);
           break;
         case PageClass.dup:
-          this.#index.dup(page, this.#sources[local] as number);
+          this.#index.dup(page, this.#sources[at] as number);
           break;
         case PageClass.delta: {
-          const offset = this.#payloadOffsets[local] as number;
-          const length = this.#payloadBytes[local] as number;
-          block.set(payloads.subarray(offset, offset + length), end);
+          const offset = this.#payloadOffsets[at] as number;
+          const length = this.#payloadBytes[at] as number;
+          arena.copy(this.#payloads, offset, this.#block, end, length);
           end += length;
           this.#index.delta(page, length);
           break;
         }
         case PageClass.novel:
-          block.set(chunk.subarray(local * pageBytes, (local + 1) * pageBytes), end);
+          arena.copy(pages, at * pageBytes, this.#block, end, pageBytes);
           end += pageBytes;
           this.#index.novel(page);
       }
+      if (!isFilled) at += 1;
     }
     this.#residualBytes = end;
   }

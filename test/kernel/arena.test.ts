@@ -56,6 +56,30 @@ describe("arena", () => {
     expect(() => arena.spanOf(span.bytes.subarray(1)).u32).toThrow(code("argument"));
   });
 
+  it("copies between spans, also after its memory has grown, and inside both of them only", () => {
+    const arena = new Arena(new WebAssembly.Memory({ initial: 1 }));
+    const from = arena.allocate(8);
+    const to = arena.allocate(8);
+    const bytes = (): number[] => Array.from(to.bytes);
+    from.bytes.set([1, 2, 3, 4, 5, 6, 7, 8]);
+    to.bytes.fill(0);
+    arena.copy(from, 2, to, 5, 3);
+    expect(bytes()).toEqual([0, 0, 0, 0, 0, 3, 4, 5]);
+    const grown = arena.allocate(10 << 20);
+    arena.copy(from, 7, to, 0, 1);
+    expect(bytes()).toEqual([8, 0, 0, 0, 0, 3, 4, 5]);
+    for (const at of [-1, 0.5, Number.NaN]) {
+      expect(() => arena.copy(from, at, to, 0, 1)).toThrow(code("argument"));
+      expect(() => arena.copy(from, 0, to, at, 1)).toThrow(code("argument"));
+      expect(() => arena.copy(from, 0, to, 0, at)).toThrow(code("argument"));
+    }
+    expect(() => arena.copy(from, 6, to, 0, 3)).toThrow(code("span-too-small"));
+    expect(() => arena.copy(grown, 0, to, 6, 3)).toThrow(code("span-too-small"));
+    const other = new Arena(new WebAssembly.Memory({ initial: 1 }));
+    expect(() => other.copy(from, 0, to, 0, 1)).toThrow(code("foreign-span"));
+    expect(bytes()).toEqual([8, 0, 0, 0, 0, 3, 4, 5]);
+  });
+
   it("stays in its region of a foreign memory and never grows it", () => {
     const memory = new WebAssembly.Memory({ initial: 2 });
     const arena = new Arena(memory, { byteOffset: 1000, byteLength: 5000 });
