@@ -6,6 +6,8 @@ import { type Effort, measure, type Result, type Row } from "./measure.js";
 import { dedupRows } from "./suite/dedup.js";
 import { deltaRows } from "./suite/delta.js";
 import { lz4Rows } from "./suite/lz4.js";
+import { MIGRATIONS, type MigrationResult } from "./suite/migrate.js";
+import { pipelineRows } from "./suite/pipeline.js";
 import { scanRows } from "./suite/scan.js";
 
 const SUITES: readonly [string, (kernels: Kernels) => AsyncGenerator<Row>][] = [
@@ -13,20 +15,23 @@ const SUITES: readonly [string, (kernels: Kernels) => AsyncGenerator<Row>][] = [
   ["delta/", deltaRows],
   ["lz4/", lz4Rows],
   ["dedup/", dedupRows],
+  ["pipeline/", pipelineRows],
 ];
 
 const THOROUGH: Effort = { rounds: 7, secondsPerTarget: 0.4 };
 const QUICK: Effort = { rounds: 3, secondsPerTarget: 0.1 };
 
 const options = new Command("bench")
-  .description("Times each kernel beside its peers, in turn, in one run.")
+  .description(
+    "Times each kernel and the pipeline beside their peers, in turn, in one run, and measures whole migrations.",
+  )
   .option("--json <file>", "write the results as JSON")
   .option("--only <name>", "only rows whose name starts so, such as scan/ or lz4/compress-4k", "")
   .option("--quick", "fewer and shorter rounds")
   .parse()
   .opts<{ json?: string; only: string; quick?: true }>();
 
-const results: Result[] = [];
+const results: (Result | MigrationResult)[] = [];
 console.log(`${cpus()[0]?.model ?? "unknown processor"}, ${cpus().length} cores, Node ${process.versions.node}\n`);
 console.log("| kernel | input | GB/s | peer | GB/s | ratio |\n|---|---|---:|---|---:|---:|");
 for (const [prefix, rows] of SUITES) {
@@ -37,6 +42,13 @@ for (const [prefix, rows] of SUITES) {
     results.push(result);
     print(result);
   }
+}
+const migrations = Object.entries(MIGRATIONS).filter(([name]) => name.startsWith(options.only));
+if (migrations.length > 0) console.log("\n| migration | input | figure | measured | aim |\n|---|---|---|---:|---|");
+for (const [, run] of migrations) {
+  const result = await run();
+  results.push(result);
+  printMigration(result);
 }
 if (results.length === 0) {
   console.error(`No row's name starts with ${options.only}.`);
@@ -53,5 +65,13 @@ function print({ name, input, bytesPerSecond, peers, ratios, outputBytes }: Resu
       `| ${nameCell} | ${inputCell} | ${speedCell} | ${peer} | ${gigabytes(speed)} | ${ratios[peer]?.toFixed(2)} × |`,
     );
     [nameCell, inputCell, speedCell] = ["", "", ""];
+  }
+}
+
+function printMigration({ name, input, figures }: MigrationResult): void {
+  let [nameCell, inputCell] = [name, input];
+  for (const { what, value, aim, reached } of figures) {
+    console.log(`| ${nameCell} | ${inputCell} | ${what} | ${value} | ${aim}${reached ? "" : " **missed**"} |`);
+    [nameCell, inputCell] = ["", ""];
   }
 }

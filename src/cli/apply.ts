@@ -22,7 +22,7 @@ export function addApplyCommand(program: Command): void {
     .option("--json", "print what the patch says of itself as one JSON object, on the last line")
     .addHelpText("after", "\nExample:\n  pageferry apply monday.raw tuesday.patch -o tuesday.raw")
     .action(async (base: string, patch: string, options: ApplyCommandOptions) => {
-      const bar = createProgressBar("Apply");
+      const bar = await createProgressBar("Apply");
       const header = await untilCancelled((signal) =>
         applyPatch(base, patch, options.output, {
           overwrite: options.force === true,

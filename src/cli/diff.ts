@@ -26,7 +26,7 @@ export function addDiffCommand(program: Command): void {
         "\n  pageferry apply monday.raw tuesday.patch -o tuesday.raw",
     )
     .action(async (base: string, next: string, options: DiffCommandOptions) => {
-      const bar = createProgressBar("Diff");
+      const bar = await createProgressBar("Diff");
       const report = await untilCancelled((signal) =>
         diffImages(base, next, options.output, {
           overwrite: options.force === true,

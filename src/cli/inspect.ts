@@ -25,7 +25,7 @@ export function addInspectCommand(program: Command): void {
       "\nExamples:\n  pageferry inspect guest.raw\n  pageferry inspect tuesday.raw --against monday.raw",
     )
     .action(async (image: string, { against, json }: InspectCommandOptions) => {
-      const bar = createProgressBar("Inspect");
+      const bar = await createProgressBar("Inspect");
       const summary = await untilCancelled((signal) =>
         summarizeImage(image, {
           againstPath: against,

@@ -1,4 +1,4 @@
-import { SingleBar } from "cli-progress";
+import type { SingleBar } from "cli-progress";
 import { formatBytes, formatMs } from "./units.js";
 
 /** How far something is. */
@@ -20,16 +20,19 @@ export interface ProgressBar {
 const REDRAWS_PER_SECOND = 20;
 
 /** A bar on a terminal; where the output goes elsewhere, a line whenever the text changes. */
-export function createProgressBar(label: string): ProgressBar {
-  return process.stdout.isTTY ? new TerminalBar(label) : new ProgressLines(label);
+export async function createProgressBar(label: string): Promise<ProgressBar> {
+  if (!process.stdout.isTTY) return new ProgressLines(label);
+  // Only here: loading it takes as long as many a command.
+  const { SingleBar } = await import("cli-progress");
+  const format = `${label} {bar} {percentage} % | {text} | {details}`;
+  return new TerminalBar(new SingleBar({ format, fps: REDRAWS_PER_SECOND, hideCursor: true, stream: process.stdout }));
 }
 
 class TerminalBar implements ProgressBar {
   readonly #bar: SingleBar;
 
-  constructor(label: string) {
-    const format = `${label} {bar} {percentage} % | {text} | {details}`;
-    this.#bar = new SingleBar({ format, fps: REDRAWS_PER_SECOND, hideCursor: true, stream: process.stdout });
+  constructor(bar: SingleBar) {
+    this.#bar = bar;
     this.#bar.start(1, 0, { text: "", details: "" });
   }
 

@@ -114,7 +114,7 @@ async function openGuest(image: string | undefined, { guest, name }: SendOptions
 }
 
 async function follow(migration: Migration): Promise<MigrationReport> {
-  const bar = createProgressBar("Sending");
+  const bar = await createProgressBar("Sending");
   try {
     for await (const { phase, round, pagesScanned, pagesTotal, transferredBytes, estimatedTimeLeftMs } of migration) {
       bar.update({

@@ -59,7 +59,8 @@ export function createKernelsSync(options: KernelOptions = {}): Kernels {
 
 async function compile(source: KernelSource | Response): Promise<WebAssembly.Module> {
   if (source instanceof WebAssembly.Module) return source;
-  if (typeof Response !== "undefined" && source instanceof Response) {
+  // Not by the class's name: Node loads its whole fetch when somebody says it.
+  if ("arrayBuffer" in source) {
     if (!source.ok) throw new KernelError("module", `The kernels could not be fetched: status ${source.status}.`);
     return compile(await source.arrayBuffer());
   }

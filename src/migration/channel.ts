@@ -1,7 +1,7 @@
 import type { Connection } from "../transport/connection.js";
 import { type Checksum, loadChecksum } from "../wire/checksum.js";
 import { WireError } from "../wire/errors.js";
-import { encodeFrame, type Frame, FrameParser } from "../wire/frame.js";
+import { encodeFrame, encodeFrameHeader, FRAME_HEADER_BYTES, type Frame, FrameParser } from "../wire/frame.js";
 import {
   decodeMessage,
   encodeMessage,
@@ -14,6 +14,14 @@ import { MigrationError } from "./errors.js";
 
 /** The one machine of a session; further ones would have channels of their own. */
 const MACHINE_CHANNEL = 1;
+
+/** The most time that telling a peer what went wrong takes. */
+const FAREWELL_MS = 1000;
+
+/** Batches are used up one by one: they need no memory of their own each. */
+const REUSED_TYPES: ReadonlySet<number> = new Set([FrameType.batch]);
+/** Larger bodies are not copied only to stand behind their headers. */
+const JOINED_MAX_BYTES = 4096;
 
 /** Frames over a connection, one machine's. */
 export class Channel {
@@ -28,19 +36,13 @@ export class Channel {
   private constructor(connection: Connection, checksum: Checksum) {
     this.connection = connection;
     this.#checksum = checksum;
-    this.#parser = new FrameParser(checksum, FRAME_MAX_BYTES);
+    this.#parser = new FrameParser(checksum, FRAME_MAX_BYTES, REUSED_TYPES);
   }
 
   /** Greets the peer and agrees on a version. Throws `no-common-version`, `timeout`, {@link WireError}. */
   static async open(connection: Connection, timeoutMs: number): Promise<Channel> {
     const channel = new Channel(connection, await loadChecksum());
-    await channel.send("hello", {
-      protocol: "pageferry",
-      versions: [PROTOCOL_VERSION, PROTOCOL_VERSION],
-      features: [],
-    });
-    const frame = await expectFrame(channel, timeoutMs, FrameType.hello);
-    const { versions } = decodeMessage("hello", frame.body);
+    const { versions } = await withTimeout(channel.#greet(timeoutMs), timeoutMs, "The peer sent no greeting");
     if (versions[0] > PROTOCOL_VERSION || versions[1] < PROTOCOL_VERSION) {
       throw new MigrationError(
         "no-common-version",
@@ -50,6 +52,13 @@ export class Channel {
     return channel;
   }
 
+  async #greet(timeoutMs: number): Promise<Messages["hello"]> {
+    const versions = [PROTOCOL_VERSION, PROTOCOL_VERSION] as const;
+    await this.send("hello", { protocol: "pageferry", versions, features: [] });
+    const frame = await expectFrame(this, timeoutMs, FrameType.hello);
+    return decodeMessage("hello", frame.body);
+  }
+
   /** Sends a message; resolves when more may be sent. */
   send<Name extends keyof Messages>(name: Name, message: Messages[Name]): Promise<void> {
     return this.sendBytes(FrameType[name], encodeMessage(message));
@@ -57,9 +66,27 @@ export class Channel {
 
   sendBytes(type: FrameType, body: Uint8Array): Promise<void> {
     const channel = type === FrameType.hello ? 0 : MACHINE_CHANNEL;
-    const frame = encodeFrame(this.#checksum, type, channel, body);
-    this.bytesSent += frame.length;
-    return this.connection.send(frame);
+    this.bytesSent += FRAME_HEADER_BYTES + body.length;
+    if (body.length <= JOINED_MAX_BYTES) {
+      return this.connection.send(encodeFrame(this.#checksum, type, channel, body));
+    }
+    const header = this.connection.send(encodeFrameHeader(this.#checksum, type, channel, body));
+    return Promise.all([header, this.connection.send(body)]).then(() => {});
+  }
+
+  /** Tells the peer, if it still listens, that it is over and why, and ends the connection; never throws, and never waits for long. */
+  async sayGoodbye({ code, message }: MigrationError): Promise<void> {
+    const farewell = async (): Promise<void> => {
+      await this.send("fail", { code: code.slice(0, 64), message: message.slice(0, 4096) });
+      await this.connection.close();
+    };
+    await withTimeout(farewell(), FAREWELL_MS, "The peer did not take the farewell").catch(() => {});
+  }
+
+  /** Ends the connection in order, or breaks it where the peer does not let it end; never throws, and never waits for long. */
+  async close(): Promise<void> {
+    const what = "The connection did not end";
+    await withTimeout(this.connection.close(), FAREWELL_MS, what).catch((error) => this.connection.abort(error));
   }
 
   /** The next frame, or undefined after the peer ended the connection in order. Throws `timeout` where nothing at all comes for so long. */

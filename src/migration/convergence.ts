@@ -61,8 +61,11 @@ export class Convergence {
     const { downtimeLimitMs, maxRounds, maxTimeMs } = this.#limits;
     const previousMs = this.#previousMs;
     this.#previousMs = outcome.durationMs;
-    if (outcome.round === 0)
-      return { action: "continue", reason: "the first round tells nothing of the dirty rate yet" };
+    const isAtLimit = outcome.round + 1 >= maxRounds || elapsedMs >= maxTimeMs;
+    if (outcome.round === 0) {
+      const reason = "the first round tells nothing of the dirty rate yet";
+      return isAtLimit ? this.#atLimit(outcome, reason) : { action: "continue", reason };
+    }
     // What this round found was dirtied in the time of the round before; what is dirty now, in the time of this one.
     const pagesPerMs = outcome.dirtyPages / Math.max(previousMs, 1);
     const remainderPages = pagesPerMs * outcome.durationMs;
@@ -78,28 +81,29 @@ export class Convergence {
     this.#roundsWithoutProgress =
       remainderPages < this.#lowestRemainderPages * SHRINKS_BY ? 0 : this.#roundsWithoutProgress + 1;
     this.#lowestRemainderPages = Math.min(this.#lowestRemainderPages, remainderPages);
-    return this.#onProgress(outcome, isLowest, outcome.round + 1 >= maxRounds || elapsedMs >= maxTimeMs);
+    const expected = `about ${Math.ceil(this.expectedDowntimeMs)} ms of downtime where ${downtimeLimitMs} ms are allowed`;
+    return isAtLimit ? this.#atLimit(outcome, expected) : this.#onProgress(isLowest, expected);
   }
 
-  #onProgress(outcome: RoundOutcome, isLowest: boolean, isAtLimit: boolean): Decision {
-    const { downtimeLimitMs, onStall } = this.#limits;
-    const expected = `about ${Math.ceil(this.expectedDowntimeMs ?? 0)} ms of downtime where ${downtimeLimitMs} ms are allowed`;
-    if (!isAtLimit) {
-      if (this.#roundsWithoutProgress >= STALL_ROUNDS) this.#isStalled = true;
-      if (!this.#isStalled) return { action: "continue", reason: `what remains is still shrinking (${expected})` };
-      if (this.#canThrottle && this.throttle < MAX_THROTTLE) {
-        this.#isStalled = false;
-        this.#roundsWithoutProgress = 0;
-        this.throttle = Math.min(MAX_THROTTLE, this.throttle + THROTTLE_STEP);
-        return { action: "throttle", reason: `the rounds stopped shrinking (${expected})` };
-      }
-      if (onStall === "switch" && !isLowest) {
-        return { action: "continue", reason: "the rounds stopped shrinking; waiting for the lowest remainder seen" };
-      }
+  #onProgress(isLowest: boolean, expected: string): Decision {
+    const { onStall } = this.#limits;
+    if (this.#roundsWithoutProgress >= STALL_ROUNDS) this.#isStalled = true;
+    if (!this.#isStalled) return { action: "continue", reason: `what remains is still shrinking (${expected})` };
+    if (this.#canThrottle && this.throttle < MAX_THROTTLE) {
+      this.#isStalled = false;
+      this.#roundsWithoutProgress = 0;
+      this.throttle = Math.min(MAX_THROTTLE, this.throttle + THROTTLE_STEP);
+      return { action: "throttle", reason: `the rounds stopped shrinking (${expected})` };
     }
-    const why = isAtLimit
-      ? `the limit of rounds or time is reached after ${outcome.round + 1} rounds`
-      : "the rounds stopped shrinking: the guest dirties memory as fast as it can be sent";
-    return { action: onStall === "switch" ? "switch" : "fail", reason: `${why} (${expected})` };
+    if (onStall === "switch" && !isLowest) {
+      return { action: "continue", reason: "the rounds stopped shrinking; waiting for the lowest remainder seen" };
+    }
+    const reason = `the rounds stopped shrinking: the guest dirties memory as fast as it can be sent (${expected})`;
+    return { action: onStall === "switch" ? "switch" : "fail", reason };
+  }
+
+  #atLimit({ round }: RoundOutcome, expected: string): Decision {
+    const reason = `the limit of rounds or time is reached after ${round + 1} rounds (${expected})`;
+    return { action: this.#limits.onStall === "switch" ? "switch" : "fail", reason };
   }
 }

@@ -5,15 +5,12 @@ import { WireError } from "../wire/errors.js";
 import { decodeMessage, FrameType } from "../wire/messages.js";
 import { type Arrival, ArrivalSession, type DestinationOptions } from "./arrival.js";
 import type { SessionOutcome } from "./ask.js";
-import { Channel, expectFrame } from "./channel.js";
+import { Channel, expectFrame, withTimeout } from "./channel.js";
 import { MigrationError } from "./errors.js";
+import { destinationOptions } from "./options.js";
 
-const DEFAULT_STATE_LIMIT_BYTES = 64 << 20;
-const DEFAULT_TIMEOUT_MS = 30_000;
 /** How many ended sessions are remembered, for sources that ask. */
 const REMEMBERED_SESSIONS = 1024;
-/** The most time that telling a source what went wrong takes. */
-const FAREWELL_MS = 1000;
 
 /** The place where machines arrive. It remembers what became of each, for a source that lost the answer to its handover. */
 export class Destination {
@@ -21,8 +18,9 @@ export class Destination {
   readonly #outcomes = new Map<string, SessionOutcome>();
   readonly #open = new Map<string, ArrivalSession>();
 
+  /** Throws `argument`. */
   constructor(options: DestinationOptions) {
-    this.#options = { stateLimitBytes: DEFAULT_STATE_LIMIT_BYTES, timeoutMs: DEFAULT_TIMEOUT_MS, ...options };
+    this.#options = destinationOptions(options);
   }
 
   /**
@@ -34,7 +32,8 @@ export class Destination {
     let channel: Channel | undefined;
     try {
       channel = await Channel.open(connection, this.#options.timeoutMs);
-      const frame = await expectFrame(channel, this.#options.timeoutMs, FrameType.announce, FrameType.ask);
+      const first = expectFrame(channel, this.#options.timeoutMs, FrameType.announce, FrameType.ask);
+      const frame = await withTimeout(first, this.#options.timeoutMs, "The source asked for nothing");
       if (frame.type === FrameType.ask) {
         await this.#answer(channel, decodeMessage("ask", frame.body).session);
         return undefined;
@@ -46,15 +45,14 @@ export class Destination {
       session = new ArrivalSession(channel, announcement, this.#options);
       this.#open.set(session.name, session);
       const arrival = await session.run(() => this.#remember(announcement.session, "running"));
-      await connection.close().catch(() => {});
+      await channel.close();
       return arrival;
     } catch (cause) {
+      const outcome = await session?.discard(ofDestination(cause));
+      if (session !== undefined && outcome !== undefined) this.#remember(session.name, outcome);
       const error = session?.discarded ?? ofDestination(cause);
-      if (session !== undefined) {
-        await session.discard(error);
-        this.#remember(session.name, "discarded");
-      }
-      await sayGoodbye(channel, error);
+      // A source that hears of a failure lets its machine go on.
+      if (outcome === undefined || outcome === "discarded") await channel?.sayGoodbye(error);
       connection.abort(error);
       throw error;
     }
@@ -71,11 +69,10 @@ export class Destination {
     const session = this.#open.get(name);
     if (session !== undefined) {
       const lost = new MigrationError("connection-lost", "The source lost the connection and asks over another one.");
-      await session.interrupt(lost);
-      if (session.discarded !== undefined) this.#remember(name, "discarded");
+      this.#remember(name, await session.interrupt(lost));
     }
     await channel.send("outcome", { outcome: this.#outcomes.get(name) ?? "unknown" });
-    await channel.connection.close();
+    await channel.close();
   }
 
   #remember(name: string, outcome: SessionOutcome): void {
@@ -86,13 +83,6 @@ export class Destination {
       this.#outcomes.delete(oldest);
     }
   }
-}
-
-async function sayGoodbye(channel: Channel | undefined, { code, message }: MigrationError): Promise<void> {
-  if (channel === undefined) return;
-  const farewell = channel.send("fail", { code, message: message.slice(0, 4096) }).catch(() => {});
-  const closed = farewell.then(() => channel.connection.close()).catch(() => {});
-  await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, FAREWELL_MS))]);
 }
 
 function ofDestination(error: unknown): MigrationError {

@@ -57,6 +57,8 @@ export class Inbox {
 
   /** Waits for something else, as long as nothing fails. */
   async guard(promise: Promise<void>): Promise<void> {
+    // Where something has failed before, nobody waits for this any more; that it fails too is no unhandled rejection.
+    promise.catch(() => {});
     this.check();
     await this.#wait((wait) => {
       promise.then(wait.resolve, wait.reject);

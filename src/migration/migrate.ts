@@ -14,6 +14,11 @@ import { type MeasuredRound, type RoundProgress, Source } from "./source.js";
 import { type SourceState, SourceStates } from "./state.js";
 import { STRATEGIES, type Steps } from "./strategy.js";
 
+/** A time left is told once so much of the first round is done. */
+const LEAST_SHARE = 0.05;
+/** What later rounds and the switch-over take of the first round's time, as long as nothing better is known. */
+const LATER_ROUNDS = 0.15;
+
 /** Codes that only the destination's own word leads to: it has discarded the machine then. */
 const SAID_BY_PEER: ReadonlySet<MigrationErrorCode> = new Set([
   "peer-failed",
@@ -21,9 +26,6 @@ const SAID_BY_PEER: ReadonlySet<MigrationErrorCode> = new Set([
   "memory-limit",
   "content-differs",
 ]);
-
-/** The most time that a failed migration takes to tell the destination so. */
-const FAREWELL_MS = 1000;
 
 /**
  * A migration at its source. Iterate over it for its progress, or listen to its `progress` events (each a {@link ProgressEvent}); `report` resolves
@@ -74,7 +76,11 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
   }
 
   async #run(connection: Connection): Promise<MigrationReport> {
+    const { signal } = this.#options;
+    const cancel = (): void => this.#cancel(connection);
+    signal?.addEventListener("abort", cancel);
     try {
+      if (signal?.aborted) cancel();
       const source = await Source.open(this.#guest, connection, this.#session, this.#options, (at) => this.#tell(at));
       this.#source = source;
       this.#setupTimeMs = performance.now() - this.#startMs;
@@ -83,15 +89,35 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
       await STRATEGIES[this.#options.strategy](this.#stepsOf(source));
     } catch (error) {
       await this.#onFailure(toMigrationError(error), connection);
+    } finally {
+      signal?.removeEventListener("abort", cancel);
     }
     this.#phase = "completed";
     this.#downtimeMs = performance.now() - (this.#pausedMs ?? performance.now());
     this.#tell({ round: this.#rounds.length - 1, pagesScanned: this.#source?.memoryPages ?? 0 });
     this.#stream.end();
-    const report = this.#reportOf("completed", undefined);
-    await this.#source?.close().catch(() => {});
-    await this.#guest.release();
+    const error = await this.#release();
+    const report = this.#reportOf("completed", error);
+    await this.#source?.close();
     return report;
+  }
+
+  /** The machine runs elsewhere: that its copy here could not be freed does not undo it. */
+  async #release(): Promise<MigrationError | undefined> {
+    try {
+      await this.#guest.release();
+      return undefined;
+    } catch (cause) {
+      const why = (cause as Error).message;
+      const message = `The machine runs at the destination, but what is left of it here could not be freed: ${why}`;
+      return new MigrationError("guest-failed", message, { cause });
+    }
+  }
+
+  #cancel(connection: Connection): void {
+    const reason = new MigrationError("cancelled", "The migration was cancelled.");
+    if (this.#source === undefined) connection.abort(reason);
+    else this.#source.cancel(reason);
   }
 
   #stepsOf(source: Source): Steps {
@@ -153,8 +179,9 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
     }
     if (this.state !== "in-doubt") {
       this.#states.enter("resumed");
-      await this.#sayGoodbye(reason);
+      // The machine first: it has stood still for long enough.
       reason = await this.#resume(reason);
+      await this.#source?.giveUp(reason);
     }
     connection.abort(reason);
     this.#stream.end();
@@ -165,21 +192,18 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
   /** After a commit without an answer: a destination that gave up itself has said so. */
   async #outcome(error: MigrationError): Promise<"running" | "discarded" | "unknown"> {
     if (SAID_BY_PEER.has(error.code)) return "discarded";
-    const { reconnect, inDoubtTimeoutMs } = this.#options;
-    return reconnect === undefined ? "unknown" : await askOutcome(this.#session, reconnect, inDoubtTimeoutMs);
-  }
-
-  async #sayGoodbye({ code, message }: MigrationError): Promise<void> {
-    const farewell = this.#source?.giveUp(code, message).catch(() => {});
-    await Promise.race([farewell, new Promise((resolve) => setTimeout(resolve, FAREWELL_MS))]);
+    const { reconnect, inDoubtTimeoutMs, timeoutMs } = this.#options;
+    if (reconnect === undefined) return "unknown";
+    return await askOutcome(this.#session, reconnect, inDoubtTimeoutMs, timeoutMs);
   }
 
   async #resume(reason: MigrationError): Promise<MigrationError> {
     try {
+      if (this.#pausedMs !== undefined) {
+        await this.#guest.resume();
+        this.#downtimeMs = performance.now() - this.#pausedMs;
+      }
       if (this.#convergence.throttle > 0) await this.#guest.throttle?.(0);
-      if (this.#pausedMs === undefined) return reason;
-      await this.#guest.resume();
-      this.#downtimeMs = performance.now() - this.#pausedMs;
       return reason;
     } catch (cause) {
       return new MigrationError("guest-failed", `${reason.message} And the machine could not be resumed.`, { cause });
@@ -212,13 +236,13 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
     this.dispatchEvent(new ProgressEvent(progress));
   }
 
-  /** The first round goes on as it began; each further one takes what the last one took. */
+  /** The first round goes on as it began, and what follows takes a share of it; then each further round takes what the last one took. */
   #estimateMs(source: Source, pagesScanned: number): number | undefined {
     if (this.#phase === "completed") return 0;
     const elapsedMs = performance.now() - this.#startMs - this.#setupTimeMs;
     if (this.#firstRoundMs === undefined) {
       const share = pagesScanned / source.memoryPages;
-      return share < 0.05 ? undefined : (elapsedMs / share) * (1 - share);
+      return share < LEAST_SHARE ? undefined : (elapsedMs / share) * (1 - share + LATER_ROUNDS);
     }
     const last = this.#rounds.at(-1) as RoundReport;
     return Math.max(last.durationMs, this.#convergence.expectedDowntimeMs ?? 0);

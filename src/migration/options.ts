@@ -1,6 +1,7 @@
 import type { Compression } from "../page/compression/compressor.js";
 import { DEFAULT_CACHE_BYTES } from "../page/create.js";
 import type { Connection } from "../transport/connection.js";
+import type { DestinationOptions } from "./arrival.js";
 import { MigrationError } from "./errors.js";
 
 /** In which order memory travels and the machine changes sides. */
@@ -57,14 +58,30 @@ const CHOICES = {
   compression: ["none", "lz4", "zstd", "auto"],
   onStall: ["switch", "fail"],
 } as const;
-const POSITIVE = [
-  "downtimeLimitMs",
-  "maxRounds",
-  "maxTimeMs",
-  "stateMaxBytes",
-  "timeoutMs",
-  "inDoubtTimeoutMs",
-] as const;
+const DESTINATION_DEFAULTS = Object.freeze({ stateLimitBytes: 64 << 20, timeoutMs: 30_000 });
+
+/** Timers of every runtime count to here; a longer time would be over at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+const UNLIMITED = Number.POSITIVE_INFINITY;
+
+interface Range {
+  readonly minimum: number;
+  readonly maximum: number;
+  readonly isWhole: boolean;
+}
+const TIMER: Range = { minimum: 1, maximum: MAX_TIMER_MS, isWhole: false };
+const BYTES: Range = { minimum: 0, maximum: Number.MAX_SAFE_INTEGER, isWhole: true };
+const RANGES: Readonly<Record<string, Range>> = {
+  downtimeLimitMs: { minimum: Number.MIN_VALUE, maximum: UNLIMITED, isWhole: false },
+  maxRounds: { minimum: 1, maximum: UNLIMITED, isWhole: false },
+  maxTimeMs: { minimum: Number.MIN_VALUE, maximum: UNLIMITED, isWhole: false },
+  cacheBytes: BYTES,
+  stateMaxBytes: { ...BYTES, minimum: 1 },
+  timeoutMs: TIMER,
+  inDoubtTimeoutMs: TIMER,
+  memoryLimitBytes: BYTES,
+  stateLimitBytes: BYTES,
+};
 
 /** The options with defaults filled in. Throws `argument`. */
 export function migrateOptions(given: Partial<MigrateOptions>): MigrateOptions {
@@ -75,11 +92,30 @@ export function migrateOptions(given: Partial<MigrateOptions>): MigrateOptions {
       throw new MigrationError("argument", `${name} must be one of ${choices.join(", ")}, not ${value}.`);
     }
   }
-  for (const name of POSITIVE) {
-    if (!(options[name] > 0))
-      throw new MigrationError("argument", `${name} must be more than 0, not ${options[name]}.`);
-  }
+  checkRanges(options);
   return options;
+}
+
+/** A destination's options with defaults filled in. Throws `argument`. */
+export function destinationOptions(given: DestinationOptions): Required<DestinationOptions> {
+  const options = { ...DESTINATION_DEFAULTS, ...withoutUndefined(given) };
+  // By name, for it has no default, and without it everything would be let in.
+  checkRanges({ ...options, memoryLimitBytes: given.memoryLimitBytes });
+  return options;
+}
+
+function checkRanges(options: object): void {
+  for (const [name, value] of Object.entries(options)) {
+    const range = RANGES[name];
+    if (range === undefined) continue;
+    const { minimum, maximum, isWhole } = range;
+    const isNumber = typeof value === "number" && (!isWhole || Number.isInteger(value));
+    if (isNumber && value >= minimum && value <= maximum) continue;
+    const kind = isWhole ? "a whole number" : "a number";
+    const from = minimum === Number.MIN_VALUE ? "above 0" : `of at least ${minimum}`;
+    const to = maximum === UNLIMITED ? "" : ` and at most ${maximum}`;
+    throw new MigrationError("argument", `${name} must be ${kind} ${from}${to}, not ${String(value)}.`);
+  }
 }
 
 function withoutUndefined<T extends object>(given: T): T {

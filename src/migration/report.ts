@@ -31,7 +31,7 @@ export type MigrationOutcome = "completed" | "failed" | "cancelled" | "in-doubt"
 /** What a migration did and what it cost, as plain JSON. Names follow QEMU's `query-migrate` where it has one. */
 export interface MigrationReport {
   readonly outcome: MigrationOutcome;
-  /** Where it did not complete: the error's code and sentence. */
+  /** The error's code and sentence where it did not complete, or where it did and the source could not be freed. */
   readonly error: { readonly code: string; readonly message: string } | undefined;
   readonly machine: string;
   readonly strategy: string;

@@ -61,12 +61,15 @@ export class DirtyScanner {
     return new DirtyScanner(guest, layout, kernels, seed, fingerprints);
   }
 
-  /** Begins a round: where the guest logs writes, takes the log. */
+  /** Begins a round: where the guest logs writes, takes the log. The first round looks at every page all the same. */
   beginRound(): void {
     if (this.#guest.takeDirtyPages === undefined) return;
+    const isFirst = this.#log === undefined;
     this.#log ??= new Uint8Array(bitmapBytes(this.#layout.memoryPages));
     this.#log.fill(0);
     this.#guest.takeDirtyPages(this.#log);
+    // Another migration may have taken the log before and come to nothing: what was written until then would never be sent.
+    if (isFirst) this.#log.fill(0xff);
   }
 
   /** Scans one window, all in one region, and visits the pages that changed. Returns how many they are. */

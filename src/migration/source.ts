@@ -9,7 +9,7 @@ import { WireError } from "../wire/errors.js";
 import { decodeMessage, FrameType } from "../wire/messages.js";
 import { Channel } from "./channel.js";
 import type { RoundOutcome } from "./convergence.js";
-import { MigrationError } from "./errors.js";
+import type { MigrationError } from "./errors.js";
 import { digestOf, drawFingerprintSeed, zeroFingerprints } from "./fingerprints.js";
 import { Inbox } from "./inbox.js";
 import { MemoryLayout } from "./layout.js";
@@ -86,11 +86,7 @@ export class Source {
     const { pageBytes, pageCount, memoryPages } = layout;
     const cache = Math.max(256 << 10, Math.min(cacheBytes, memoryPages * pageBytes));
     const encoder = await createPageEncoder({ pageBytes, pageCount, compression, cacheBytes: cache });
-    const channel = await Channel.open(connection, timeoutMs);
-    const source = new Source(guest, channel, layout, encoder, timeoutMs, onProgress);
-    const { signal } = options;
-    signal?.addEventListener("abort", () => source.#cancel());
-    if (signal?.aborted) source.#cancel();
+    const source = new Source(guest, await Channel.open(connection, timeoutMs), layout, encoder, timeoutMs, onProgress);
     await source.#announce(session, options);
     return source;
   }
@@ -122,7 +118,14 @@ export class Source {
     const measure = await this.#sendDirtyPages(true);
     const sentMs = performance.now();
     await this.#send(this.#channel.send("roundEnd", { round: this.#round }));
-    await this.#inbox.expect(FrameType.roundDone);
+    const { body } = await this.#inbox.expect(FrameType.roundDone);
+    const { round } = decodeMessage("roundDone", body);
+    if (round !== this.#round) {
+      throw new WireError(
+        "message-malformed",
+        `The destination confirmed round ${round} where ${this.#round} was due.`,
+      );
+    }
     this.roundTripMs = Math.min(this.roundTripMs, performance.now() - sentMs);
     return this.#endRound(measure);
   }
@@ -154,18 +157,18 @@ export class Source {
     await this.#inbox.expect(FrameType.running);
   }
 
+  /** Ends everything with an error, unless the machine has been given away. */
+  cancel(reason: MigrationError): void {
+    if (!this.#isCommitted) this.#inbox.fail(reason);
+  }
+
   /** Tells the destination, if it still listens, that it is over. */
-  async giveUp(code: string, message: string): Promise<void> {
-    await this.#channel.send("fail", { code: code.slice(0, 64), message: message.slice(0, 4096) });
-    await this.#channel.connection.close();
+  giveUp(reason: MigrationError): Promise<void> {
+    return this.#channel.sayGoodbye(reason);
   }
 
-  async close(): Promise<void> {
-    await this.#channel.connection.close();
-  }
-
-  #cancel(): void {
-    if (!this.#isCommitted) this.#inbox.fail(new MigrationError("cancelled", "The migration was cancelled."));
+  close(): Promise<void> {
+    return this.#channel.close();
   }
 
   async #announce(session: string, { stateMaxBytes, compression }: MigrateOptions): Promise<void> {

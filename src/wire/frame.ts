@@ -28,12 +28,19 @@ export interface Frame {
 /** A frame as one piece of bytes. */
 export function encodeFrame(checksum: Checksum, type: number, channel: number, body: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(FRAME_HEADER_BYTES + body.length);
+  bytes.set(encodeFrameHeader(checksum, type, channel, body));
+  bytes.set(body, FRAME_HEADER_BYTES);
+  return bytes;
+}
+
+/** What goes before a body, for those who send the two one after the other. */
+export function encodeFrameHeader(checksum: Checksum, type: number, channel: number, body: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(FRAME_HEADER_BYTES);
   const view = new DataView(bytes.buffer);
   view.setUint8(0, type);
   view.setUint16(2, channel, true);
   view.setUint32(4, body.length, true);
   view.setBigUint64(8, checksum(body, view.getBigUint64(0, true)), true);
-  bytes.set(body, FRAME_HEADER_BYTES);
   return bytes;
 }
 
@@ -41,6 +48,8 @@ export function encodeFrame(checksum: Checksum, type: number, channel: number, b
 export class FrameParser {
   readonly #checksum: Checksum;
   readonly #maxBytes: ReadonlyMap<number, number>;
+  readonly #reusedTypes: ReadonlySet<number>;
+  #reused = new Uint8Array(0);
   readonly #header = new Uint8Array(FRAME_HEADER_BYTES);
   readonly #view = new DataView(this.#header.buffer);
   #headerBytes = 0;
@@ -48,10 +57,18 @@ export class FrameParser {
   #bodyBytes = 0;
   #input: Uint8Array = new Uint8Array(0);
 
-  /** `maxBytes`: the types that are known, each with the most bytes that its body may have. */
-  constructor(checksum: Checksum, maxBytes: ReadonlyMap<number, number>) {
+  /**
+   * `maxBytes`: the types that are known, each with the most bytes that its body may have. `reusedTypes`: those whose bodies share one piece of
+   * memory, so that each holds until {@link next} is called again.
+   */
+  constructor(
+    checksum: Checksum,
+    maxBytes: ReadonlyMap<number, number>,
+    reusedTypes: ReadonlySet<number> = new Set<number>(),
+  ) {
     this.#checksum = checksum;
     this.#maxBytes = maxBytes;
+    this.#reusedTypes = reusedTypes;
   }
 
   /** Whether a frame has begun and not ended. */
@@ -93,7 +110,9 @@ export class FrameParser {
       );
     }
     if (this.#view.getUint8(1) !== 0) throw new WireError("message-malformed", "A reserved byte of a frame is not 0.");
-    return new Uint8Array(length);
+    if (!this.#reusedTypes.has(type)) return new Uint8Array(length);
+    if (this.#reused.length < length) this.#reused = new Uint8Array(length);
+    return this.#reused.subarray(0, length);
   }
 
   #end(body: Uint8Array): Frame {

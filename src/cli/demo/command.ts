@@ -89,7 +89,7 @@ async function run(
   say(`Process ${source.pid} runs the machine${guest === "v86" ? ": Linux counts, and rewrites a file" : ""}.`);
   say(`Process ${destination.pid} waits for it on port ${port}, with TLS 1.3; both must prove who they are.`);
 
-  const bar = createProgressBar("Migrating");
+  const bar = await createProgressBar("Migrating");
   source.onProgress = ({ phase, round, pagesScanned, pagesTotal, transferredBytes, estimatedTimeLeftMs }) => {
     bar.update({
       done: pagesScanned,

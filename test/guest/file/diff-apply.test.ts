@@ -64,6 +64,15 @@ describe("a patch makes of the base what the next image is", () => {
     }
   });
 
+  it("makes deltas in every part of images that are larger than the cache", async () => {
+    const random = new Random(6);
+    const base = random.bytes(5 * MIB);
+    const next = base.slice();
+    for (let at = 0; at < next.length; at += PAGE_BYTES) next.set(random.bytes(16), at + 160);
+    const report = await roundTrip(base, next, { cacheBytes: 2 * MIB });
+    expect(report.pages).toEqual({ zero: 0, fill: 0, dup: 0, delta: 5 * 256, novel: 0 });
+  });
+
   it("finds nothing to do in equal images", async () => {
     const image = imageOf(new Random(1), 2 * MIB + 5);
     const report = await roundTrip(image, image);

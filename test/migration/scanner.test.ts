@@ -1,0 +1,157 @@
+import { describe, expect, it } from "vitest";
+import type { Guest, Machine, MemoryRegion } from "../../src/guest/guest.js";
+import { createKernels } from "../../src/kernel/load.js";
+import { zeroFingerprints } from "../../src/migration/fingerprints.js";
+import { MemoryLayout, pagesOf } from "../../src/migration/layout.js";
+import { DirtyScanner } from "../../src/migration/scanner.js";
+import { Random } from "../support/random.js";
+
+const SEED = "0123456789abcdef";
+const SCRATCH_BYTES = 128 << 10;
+
+/** How a guest lets its memory be scanned. */
+const WAYS = ["copied", "in place", "logged"] as const;
+type Way = (typeof WAYS)[number];
+
+/** A guest of several regions that stands still and is written to by the test; the rest of a region's last page is zero. */
+class StillGuest implements Guest {
+  readonly machine: Machine;
+  readonly inPlace?: NonNullable<Guest["inPlace"]>;
+  readonly takeDirtyPages?: (bitmap: Uint8Array) => void;
+  readonly layout: MemoryLayout;
+  readonly #memory: WebAssembly.Memory;
+  readonly #logged = new Set<number>();
+
+  constructor(pageBytes: number, regions: readonly MemoryRegion[], way: Way) {
+    this.machine = { name: "still", kind: "still", pageBytes, regions, configuration: {} };
+    this.layout = new MemoryLayout(this.machine, 0);
+    const bytes = this.layout.memoryPages * pageBytes + SCRATCH_BYTES;
+    this.#memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / 65536) });
+    if (way === "in place") {
+      this.inPlace = {
+        memory: this.#memory,
+        scratch: () => ({ byteOffset: this.layout.memoryPages * pageBytes, byteLength: SCRATCH_BYTES }),
+        view: (firstPage, pageCount) => this.pages(firstPage, pageCount),
+      };
+    }
+    if (way === "logged") {
+      this.takeDirtyPages = (bitmap) => {
+        bitmap.fill(0);
+        for (const page of this.#logged) bitmap[page >> 3] = (bitmap[page >> 3] as number) | (1 << (page & 7));
+        this.#logged.clear();
+      };
+    }
+  }
+
+  pages(firstPage: number, pageCount: number): Uint8Array {
+    const { pageBytes } = this.machine;
+    return new Uint8Array(this.#memory.buffer, firstPage * pageBytes, pageCount * pageBytes);
+  }
+
+  write(page: number, bytes: Uint8Array): void {
+    this.pages(page, 1).set(bytes);
+    this.#logged.add(page);
+  }
+
+  readPages(firstPage: number, into: Uint8Array): void {
+    const count = into.length / this.machine.pageBytes;
+    expect(this.layout.isSameRegion(firstPage, firstPage + count - 1), "a read beyond a region").toBe(true);
+    into.set(this.pages(firstPage, count));
+  }
+
+  async pause(): Promise<void> {}
+  async resume(): Promise<void> {}
+  async release(): Promise<void> {}
+  async saveState(): Promise<Uint8Array> {
+    return new Uint8Array(0);
+  }
+}
+
+/** Scans everything once; the pages that were visited, and checks that they are given as they are. */
+function scanAll(guest: StillGuest, scanner: DirtyScanner): number[] {
+  const { pageBytes } = guest.machine;
+  const { layout } = guest;
+  const visited: number[] = [];
+  let counted = 0;
+  scanner.beginRound();
+  layout.split(0, layout.memoryPages, (start, count) => {
+    for (let first = start; first < start + count; first += scanner.windowPages) {
+      counted += scanner.scan(first, Math.min(scanner.windowPages, start + count - first), (firstPage, pages) => {
+        expect(Buffer.compare(pages, guest.pages(firstPage, pages.length / pageBytes))).toBe(0);
+        for (let page = 0; page < pages.length / pageBytes; page++) visited.push(firstPage + page);
+      });
+    }
+  });
+  expect(counted).toBe(visited.length);
+  return visited;
+}
+
+async function scannerOf(guest: StillGuest): Promise<DirtyScanner> {
+  const { layout } = guest;
+  const zero = zeroFingerprints(await createKernels(), SEED, layout.pageBytes, layout.memoryPages);
+  return await DirtyScanner.create(guest, layout, SEED, zero);
+}
+
+describe.each(WAYS)("scanner, memory %s", (way) => {
+  for (const pageBytes of [1024, 4096, 65536]) {
+    it(`finds what plain copies show, in pages of ${pageBytes} bytes, over regions with partial last pages`, async () => {
+      const windowPages = (1 << 20) / pageBytes;
+      const regions = [
+        { name: "low", byteLength: 3 * pageBytes + 17 },
+        { name: "ram", byteLength: (2 * windowPages + 5) * pageBytes },
+        { name: "none", byteLength: 0 },
+        { name: "video", byteLength: 1 },
+      ];
+      const guest = new StillGuest(pageBytes, regions, way);
+      const { memoryPages } = guest.layout;
+      const random = new Random(pageBytes);
+      for (let page = 0; page < memoryPages; page += 3) guest.write(page, random.bytes(16));
+      const scanner = await scannerOf(guest);
+      expect(scanner.windowPages).toBe(windowPages);
+      let known: Buffer = Buffer.alloc(memoryPages * pageBytes);
+      for (let round = 0; round < 6; round++) {
+        const now = Buffer.from(guest.pages(0, memoryPages));
+        const changed = Array.from({ length: memoryPages }, (_, page) => page).filter((page) => {
+          const [from, to] = [page * pageBytes, (page + 1) * pageBytes];
+          return now.compare(known, from, to, from, to) !== 0;
+        });
+        expect(scanAll(guest, scanner)).toEqual(changed);
+        expect(scanAll(guest, scanner)).toEqual([]);
+        known = now;
+        // Writes here and there, some of which change nothing; the last pages of regions, and of bytes within them, too.
+        for (let writes = random.below(40); writes > 0; writes--) {
+          guest.write(random.below(memoryPages), random.bytes(random.below(3)));
+        }
+        let end = 0;
+        for (const region of regions) {
+          end += pagesOf(region, pageBytes);
+          if (region.byteLength > 0) guest.write(end - 1, random.bytes(1));
+        }
+      }
+    });
+  }
+});
+
+describe("scanner, write log", () => {
+  it("looks at every page in the first round, though somebody else has taken the log before", async () => {
+    const guest = new StillGuest(4096, [{ name: "ram", byteLength: 64 * 4096 }], "logged");
+    guest.write(7, Uint8Array.of(1));
+    guest.takeDirtyPages?.(new Uint8Array(8));
+    expect(scanAll(guest, await scannerOf(guest))).toEqual([7]);
+  });
+
+  it("afterwards reads no page that was not written, nor one near to it", async () => {
+    const guest = new StillGuest(4096, [{ name: "ram", byteLength: 256 * 4096 }], "logged");
+    const scanner = await scannerOf(guest);
+    scanAll(guest, scanner);
+    const read: number[] = [];
+    const readPages = guest.readPages.bind(guest);
+    guest.readPages = (firstPage, into) => {
+      for (let page = 0; page < into.length / 4096; page++) read.push(firstPage + page);
+      readPages(firstPage, into);
+    };
+    for (const page of [0, 5, 100, 255]) guest.write(page, Uint8Array.of(1));
+    expect(scanAll(guest, scanner)).toEqual([0, 5, 100, 255]);
+    expect(read).toEqual([0, 1, 2, 3, 4, 5, 100, 255]);
+  });
+});
