@@ -2,11 +2,12 @@ import type { Host, Machine } from "../guest/guest.js";
 import { createPageDecoder } from "../page/create.js";
 import type { PageDecoder } from "../page/decoder.js";
 import type { Peer } from "../transport/connection.js";
+import { encodeConfirmation } from "../wire/confirmation.js";
 import { BASE_MAX_BYTES, decodeMessage, FrameType, type Messages } from "../wire/messages.js";
 import type { SessionOutcome } from "./ask.js";
 import { type Channel, expectFrame, withTimeout } from "./channel.js";
 import { MigrationError } from "./errors.js";
-import { digestOf } from "./fingerprints.js";
+import { digestOf, loadDigest, sha256 } from "./fingerprints.js";
 import { MemoryLayout, memoryBytesOf } from "./layout.js";
 import { MemoryVerifier } from "./verifier.js";
 
@@ -172,6 +173,7 @@ export class ArrivalSession {
     }
     const verifier = await MemoryVerifier.create(host, layout, fingerprintSeed);
     verifier.catchUp();
+    await loadDigest();
     const { pageBytes, pageCount, memoryPages } = layout;
     this.#state = new Uint8Array(Math.ceil(stateMaxBytes / pageBytes) * pageBytes);
     const store = {
@@ -220,9 +222,8 @@ export class ArrivalSession {
         this.#check();
         this.#pages += decoder.decode(frame.body);
         this.#receivedBytes += frame.body.length;
-        const received = new Uint8Array(8);
-        new DataView(received.buffer).setBigUint64(0, BigInt(this.#receivedBytes), true);
-        await this.#sent(this.#channel.sendBytes(FrameType.received, received));
+        const confirmation = encodeConfirmation({ bytes: this.#receivedBytes, ...this.#channel.streamed });
+        await this.#sent(this.#channel.sendBytes(FrameType.received, confirmation));
         verifier.catchUp();
       } else if (frame.type === FrameType.roundEnd) {
         await this.#sent(this.#channel.send("roundDone", decodeMessage("roundEnd", frame.body)));
@@ -246,7 +247,7 @@ export class ArrivalSession {
     }
     const state = this.#state.slice(0, stateBytes);
     verifier.catchUp();
-    if ((await digestOf(verifier.fingerprints, state)) !== digest) {
+    if ((await digestOf(verifier.fingerprints, sha256(state))) !== digest) {
       throw new MigrationError(
         "content-differs",
         `The machine did not arrive as it was sent (${layout.memoryPages} pages, state).`,

@@ -26,9 +26,9 @@ export function zeroFingerprints(kernels: Kernels, seed: string, pageBytes: numb
   return fingerprints;
 }
 
-/** The digest that source and destination compare: SHA-256 over the fingerprints of all memory and over the state. */
-export async function digestOf(fingerprints: Uint8Array, state: Uint8Array): Promise<string> {
-  const parts: Promise<ArrayBuffer>[] = [sha256(state)];
+/** The digest that source and destination compare: SHA-256 over those of the state and of the fingerprints of all memory. */
+export async function digestOf(fingerprints: Uint8Array, stateDigest: Promise<ArrayBuffer>): Promise<string> {
+  const parts: Promise<ArrayBuffer>[] = [stateDigest];
   for (let at = 0; at < fingerprints.length; at += DIGEST_CHUNK_BYTES) {
     parts.push(sha256(fingerprints.subarray(at, at + DIGEST_CHUNK_BYTES)));
   }
@@ -40,11 +40,17 @@ export async function digestOf(fingerprints: Uint8Array, state: Uint8Array): Pro
   return hex(new Uint8Array(await sha256(joined)));
 }
 
+/** WebCrypto takes some milliseconds to be loaded: better before the machine stands still. */
+export async function loadDigest(): Promise<void> {
+  await sha256(new Uint8Array(0));
+}
+
 /** Bytes as lower-case hex digits. */
 export function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-function sha256(bytes: Uint8Array): Promise<ArrayBuffer> {
+/** SHA-256, made on another thread where the runtime has one for it. */
+export function sha256(bytes: Uint8Array): Promise<ArrayBuffer> {
   return crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
 }

@@ -1,3 +1,4 @@
+import { type Confirmation, decodeConfirmation } from "../wire/confirmation.js";
 import { WireError } from "../wire/errors.js";
 import type { Frame } from "../wire/frame.js";
 import { FrameType } from "../wire/messages.js";
@@ -11,17 +12,17 @@ import { MigrationError } from "./errors.js";
 export class Inbox {
   readonly #channel: Channel;
   readonly #timeoutMs: number;
-  readonly #onReceived: (bytes: number) => void;
+  readonly #onConfirmed: (confirmation: Confirmation) => void;
   readonly #waits = new Set<Wait>();
   #answer: Frame | undefined;
   #onTaken: () => void = () => {};
   #failure: Error | undefined;
 
   /** Reads the channel from now on. Every wait ends with `timeout` when it has lasted, and nothing has come, for `timeoutMs`. */
-  constructor(channel: Channel, timeoutMs: number, onReceived: (bytes: number) => void) {
+  constructor(channel: Channel, timeoutMs: number, onConfirmed: (confirmation: Confirmation) => void) {
     this.#channel = channel;
     this.#timeoutMs = timeoutMs;
-    this.#onReceived = onReceived;
+    this.#onConfirmed = onConfirmed;
     this.#read();
   }
 
@@ -82,8 +83,7 @@ export class Inbox {
     const failure = failureOf(frame);
     if (failure !== undefined) throw failure;
     if (frame.type === FrameType.received) {
-      if (frame.body.length !== 8) throw new WireError("message-malformed", "A confirmation does not have 8 bytes.");
-      this.#onReceived(Number(new DataView(frame.body.buffer, frame.body.byteOffset).getBigUint64(0, true)));
+      this.#onConfirmed(decodeConfirmation(frame.body));
       return;
     }
     this.#answer = frame;

@@ -1,22 +1,25 @@
-/** A rate is taken over at least so long. */
-const INTERVAL_MS = 20;
+import type { Confirmation } from "../wire/confirmation.js";
+
+/** A rate is taken over at least so many bytes: fewer come in one piece and tell nothing. */
+const LEAST_BYTES = 64 << 10;
 /** The weight of the newest rate. */
 const NEWEST = 0.3;
+/** No clock is finer. */
+const LEAST_MICROSECONDS = 1;
 
-/** Measures a link by what the peer confirms to have received while something was on its way. */
+/**
+ * Measures a link by how fast the rest of a frame comes in once it has begun to: what the two ends do between frames does not count, and neither does
+ * what a socket has swallowed.
+ */
 export class LinkMeter {
-  readonly #now: () => number;
-  readonly #report: (bytesPerSecond: number, isSaturated: boolean) => void;
+  readonly #report: (bytesPerSecond: number) => void;
   #bytesPerSecond = 0;
-  #sent = 0;
-  #received = 0;
-  #markMs = 0;
-  #markBytes = 0;
-  #isSaturated = false;
+  #bytes = 0;
+  #streamedBytes = 0;
+  #streamedMicroseconds = 0;
 
-  /** `report` is given every rate that is taken; saturated where the sender had to wait meanwhile. */
-  constructor(now: () => number, report: (bytesPerSecond: number, isSaturated: boolean) => void) {
-    this.#now = now;
+  /** `report` is given every rate that is taken. */
+  constructor(report: (bytesPerSecond: number) => void) {
     this.#report = report;
   }
 
@@ -25,33 +28,21 @@ export class LinkMeter {
     return this.#bytesPerSecond;
   }
 
-  /** Bytes have been handed over. */
-  sent(bytes: number): void {
-    if (this.#sent === this.#received) this.#mark();
-    this.#sent += bytes;
+  /** Bytes of batches that the destination has confirmed. */
+  get confirmedBytes(): number {
+    return this.#bytes;
   }
 
-  /** The sender had to wait before it could hand over more. */
-  waited(): void {
-    this.#isSaturated = true;
-  }
-
-  /** The peer has received so many bytes in all. */
-  received(bytes: number): void {
-    this.#received = Math.min(bytes, this.#sent);
-    const elapsedMs = this.#now() - this.#markMs;
-    if (elapsedMs < INTERVAL_MS && this.#received < this.#sent) return;
-    const rate = ((this.#received - this.#markBytes) / Math.max(elapsedMs, 0.1)) * 1000;
-    if (rate > 0) {
-      this.#bytesPerSecond = this.#bytesPerSecond === 0 ? rate : this.#bytesPerSecond * (1 - NEWEST) + rate * NEWEST;
-      this.#report(rate, this.#isSaturated);
-    }
-    this.#mark();
-  }
-
-  #mark(): void {
-    this.#markMs = this.#now();
-    this.#markBytes = this.#received;
-    this.#isSaturated = false;
+  /** The destination has confirmed something. Numbers that run backwards are not believed. */
+  confirmed({ bytes, streamedBytes, streamedMicroseconds }: Confirmation): void {
+    this.#bytes = Math.max(this.#bytes, bytes);
+    const newBytes = streamedBytes - this.#streamedBytes;
+    const newMicroseconds = streamedMicroseconds - this.#streamedMicroseconds;
+    if (newBytes < LEAST_BYTES || newMicroseconds < 0) return;
+    this.#streamedBytes = streamedBytes;
+    this.#streamedMicroseconds = streamedMicroseconds;
+    const rate = (newBytes / Math.max(newMicroseconds, LEAST_MICROSECONDS)) * 1e6;
+    this.#bytesPerSecond = this.#bytesPerSecond === 0 ? rate : this.#bytesPerSecond * (1 - NEWEST) + rate * NEWEST;
+    this.#report(rate);
   }
 }

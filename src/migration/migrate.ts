@@ -228,6 +228,7 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
       pagesTotal: source.memoryPages,
       pagesSent: zero + fill + dup + delta + novel,
       transferredBytes: source.bytesSent,
+      confirmedBytes: source.link.confirmedBytes,
       linkBytesPerSecond: source.link.bytesPerSecond,
       dirtyPagesPerSecond: this.#convergence.dirtyPagesPerSecond,
       estimatedTimeLeftMs: this.#timeLeft.update(this.#estimateMs(source, pagesScanned)),

@@ -9,6 +9,8 @@ export interface Progress {
   /** Dirty pages encoded so far, in all rounds. */
   readonly pagesSent: number;
   readonly transferredBytes: number;
+  /** Bytes of batches that are in the destination's memory. */
+  readonly confirmedBytes: number;
   readonly linkBytesPerSecond: number;
   readonly dirtyPagesPerSecond: number | undefined;
   /** Never larger than it was said before; undefined until it can be told. */

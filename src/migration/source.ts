@@ -10,7 +10,7 @@ import { decodeMessage, FrameType } from "../wire/messages.js";
 import { Channel } from "./channel.js";
 import type { RoundOutcome } from "./convergence.js";
 import type { MigrationError } from "./errors.js";
-import { digestOf, drawFingerprintSeed, zeroFingerprints } from "./fingerprints.js";
+import { digestOf, drawFingerprintSeed, loadDigest, sha256, zeroFingerprints } from "./fingerprints.js";
 import { Inbox } from "./inbox.js";
 import { MemoryLayout } from "./layout.js";
 import { LinkMeter } from "./link.js";
@@ -22,8 +22,8 @@ import { nextTurn } from "./turn.js";
 /** A destination that hears nothing for so long is told that the source is alive. */
 const ALIVE_AFTER_MS = 1000;
 
-/** A send that takes longer waits for the link. */
-const LINK_WAIT_MS = 1;
+/** While the machine runs, others on this thread, such as its emulator, get their turn after so much work. */
+const TURN_MS = 4;
 
 /** A round as it was measured; what was decided at its end is not known yet. */
 export type MeasuredRound = Omit<RoundReport, "dirtyPagesPerSecond" | "expectedDowntimeMs" | "decision"> & RoundOutcome;
@@ -65,11 +65,9 @@ export class Source {
     this.#encoder = encoder;
     this.#onProgress = onProgress;
     const choice = encoder.compressionChoice;
-    this.link = new LinkMeter(
-      () => performance.now(),
-      (bytesPerSecond, isSaturated) => choice?.observeLink(bytesPerSecond, isSaturated),
-    );
-    this.#inbox = new Inbox(channel, timeoutMs, (bytes) => this.link.received(bytes));
+    // The rate is the link's own, whether it was full or not.
+    this.link = new LinkMeter((bytesPerSecond) => choice?.observeLink(bytesPerSecond, true));
+    this.#inbox = new Inbox(channel, timeoutMs, (confirmation) => this.link.confirmed(confirmation));
   }
 
   /** Greets the destination, announces the machine and waits until there is room for it. */
@@ -135,6 +133,7 @@ export class Source {
    * is ready to run the machine when this returns.
    */
   async copyRest(state: Uint8Array): Promise<{ readonly round: MeasuredRound; readonly digest: string }> {
+    const stateDigest = sha256(state);
     const measure = await this.#sendDirtyPages(false);
     const { pageBytes, memoryPages } = this.#layout;
     const whole = state.length - (state.length % pageBytes);
@@ -144,7 +143,7 @@ export class Source {
     if (whole < state.length) this.#encoder.add(memoryPages + whole / pageBytes, last);
     this.#encoder.flush();
     await this.#sendBatches();
-    const digest = await digestOf((this.#scanner as DirtyScanner).fingerprints, state);
+    const digest = await digestOf((this.#scanner as DirtyScanner).fingerprints, stateDigest);
     await this.#send(this.#channel.send("verify", { digest, stateBytes: state.length }));
     await this.#inbox.expect(FrameType.ready);
     return { round: this.#endRound(measure), digest };
@@ -175,6 +174,7 @@ export class Source {
     const { machine } = this.#guest;
     const { pageBytes, memoryPages } = this.#layout;
     const fingerprintSeed = drawFingerprintSeed();
+    await loadDigest();
     await this.#send(this.#channel.send("announce", { session, machine, stateMaxBytes, fingerprintSeed, compression }));
     const { body } = await this.#inbox.expect(FrameType.accept);
     const fingerprints = decodeMessage("accept", body).hasBase
@@ -212,6 +212,7 @@ export class Source {
       encodeMs += performance.now() - startMs;
     };
     scanner.beginRound();
+    let turnMs = performance.now();
     for (const { first, count } of this.#windows(scanner.windowPages)) {
       const startMs = performance.now();
       measure.dirty += scanner.scan(first, count, encode);
@@ -221,7 +222,10 @@ export class Source {
       if (performance.now() - this.#lastSentMs > ALIVE_AFTER_MS) {
         await this.#send(this.#channel.sendBytes(FrameType.alive, new Uint8Array(0)));
       }
-      if (isRunning) await nextTurn();
+      if (isRunning && performance.now() - turnMs > TURN_MS) {
+        await nextTurn();
+        turnMs = performance.now();
+      }
       this.#inbox.check();
     }
     measure.scanMs -= encodeMs;
@@ -242,16 +246,14 @@ export class Source {
   async #sendBatches(): Promise<void> {
     for (let batch = this.#encoder.take(); batch !== undefined; batch = this.#encoder.take()) {
       this.batches[decodeBatchHeader(batch).codec] += 1;
-      this.link.sent(batch.length);
       await this.#send(this.#channel.sendBytes(FrameType.batch, batch));
     }
   }
 
-  /** Waits until more may be sent; where that takes a while, the link is the slower part. */
+  /** Waits until more may be sent. */
   async #send(sending: Promise<void>): Promise<void> {
     this.#lastSentMs = performance.now();
     await this.#inbox.guard(sending);
-    if (performance.now() - this.#lastSentMs > LINK_WAIT_MS) this.link.waited();
   }
 
   #endRound({ startMs, scanMs, dirty, bytesSent, encoded: before }: Measure): MeasuredRound {

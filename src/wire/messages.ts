@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { BATCH_HEADER_BYTES, BATCH_MAX_INDEX_BYTES, BATCH_MAX_RESIDUAL_BYTES } from "./batch.js";
+import { CONFIRMATION_BYTES } from "./confirmation.js";
 import { WireError } from "./errors.js";
 
 /** The version of the protocol that this library speaks. */
@@ -52,7 +53,7 @@ export const FRAME_MAX_BYTES: ReadonlyMap<number, number> = new Map<number, numb
   ...Object.values(FrameType).map((type) => [type, MESSAGE_MAX_BYTES] as const),
   [FrameType.base, BASE_MAX_BYTES],
   [FrameType.batch, BATCH_HEADER_BYTES + BATCH_MAX_RESIDUAL_BYTES + BATCH_MAX_INDEX_BYTES],
-  [FrameType.received, 8],
+  [FrameType.received, CONFIRMATION_BYTES],
   [FrameType.alive, 0],
 ]);
 

@@ -89,7 +89,7 @@ describe("createKernels", () => {
     WebAssembly.validate = () => false;
     WebAssembly.compile = () => Promise.reject(new WebAssembly.CompileError("no SIMD"));
     try {
-      await expect(createKernels()).rejects.toThrow(code("simd-missing"));
+      await expect(createKernels({ source: bytes })).rejects.toThrow(code("simd-missing"));
     } finally {
       Object.assign(WebAssembly, { validate, compile });
     }

@@ -5,6 +5,7 @@ import { Inbox } from "../../src/migration/inbox.js";
 import type { Connection } from "../../src/transport/connection.js";
 import { connectionPair } from "../../src/transport/pair.js";
 import { loadChecksum } from "../../src/wire/checksum.js";
+import { encodeConfirmation } from "../../src/wire/confirmation.js";
 import { encodeFrame } from "../../src/wire/frame.js";
 import { encodeMessage, FrameType } from "../../src/wire/messages.js";
 
@@ -134,9 +135,10 @@ describe("inbox", () => {
   async function inbox(): Promise<{ inbox: Inbox; peer: Channel; received: number[] }> {
     const [here, peer] = await channels();
     const received: number[] = [];
-    return { inbox: new Inbox(here, TIMEOUT_MS, (bytes) => received.push(bytes)), peer, received };
+    return { inbox: new Inbox(here, TIMEOUT_MS, ({ bytes }) => received.push(bytes)), peer, received };
   }
-  const confirmation = (bytes: number): Uint8Array => new Uint8Array(BigUint64Array.of(BigInt(bytes)).buffer);
+  const confirmation = (bytes: number): Uint8Array =>
+    encodeConfirmation({ bytes, streamedBytes: 0, streamedMicroseconds: 0 });
 
   it("gives answers in order, one at a time, and confirmations at once", async () => {
     const { inbox: box, peer, received } = await inbox();

@@ -4,7 +4,7 @@ import { createKernels } from "../../src/kernel/load.js";
 import type { ArrivalRequest, DestinationOptions } from "../../src/migration/arrival.js";
 import { Channel, expectFrame } from "../../src/migration/channel.js";
 import { Destination } from "../../src/migration/destination.js";
-import { digestOf, zeroFingerprints } from "../../src/migration/fingerprints.js";
+import { digestOf, sha256, zeroFingerprints } from "../../src/migration/fingerprints.js";
 import { connectionPair } from "../../src/transport/pair.js";
 import { decodeMessage, FrameType, type Messages } from "../../src/wire/messages.js";
 import { Owners } from "../support/one-owner.js";
@@ -230,7 +230,7 @@ describe("a commit that comes while the machine is being discarded", () => {
     await expectFrame(source, TIMEOUT_MS, FrameType.accept);
     // All zero, memory and state, as it was prepared.
     const zero = zeroFingerprints(await createKernels(), announcement.fingerprintSeed, 4096, 256);
-    await source.send("verify", { digest: await digestOf(zero, new Uint8Array(8)), stateBytes: 8 });
+    await source.send("verify", { digest: await digestOf(zero, sha256(new Uint8Array(8))), stateBytes: 8 });
     await expectFrame(source, TIMEOUT_MS, FrameType.ready);
 
     const asker = cause === "ask" ? await connect(destination) : undefined;

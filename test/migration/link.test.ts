@@ -1,93 +1,43 @@
 import { describe, expect, it } from "vitest";
 import { LinkMeter } from "../../src/migration/link.js";
 
-function meterAt(): { meter: LinkMeter; clock: { ms: number }; reports: [number, boolean][] } {
-  const clock = { ms: 1000 };
-  const reports: [number, boolean][] = [];
-  const meter = new LinkMeter(
-    () => clock.ms,
-    (bytesPerSecond, isSaturated) => reports.push([bytesPerSecond, isSaturated]),
-  );
-  return { meter, clock, reports };
+const KIB = 1024;
+
+function meter(): { meter: LinkMeter; rates: number[] } {
+  const rates: number[] = [];
+  return { meter: new LinkMeter((rate) => rates.push(rate)), rates };
 }
 
 describe("link meter", () => {
   it("knows nothing before anything is confirmed", () => {
-    const { meter, reports } = meterAt();
-    meter.sent(1000);
-    expect(meter.bytesPerSecond).toBe(0);
-    expect(reports).toEqual([]);
+    const { meter: link, rates } = meter();
+    expect([link.bytesPerSecond, link.confirmedBytes, rates]).toEqual([0, 0, []]);
   });
 
-  it("takes the rate from the send to the confirmation of all of it", () => {
-    const { meter, clock, reports } = meterAt();
-    meter.sent(1000);
-    clock.ms += 100;
-    meter.received(1000);
-    expect(meter.bytesPerSecond).toBe(10_000);
-    expect(reports).toEqual([[10_000, false]]);
+  it("takes the rate of what streamed in since the last one", () => {
+    const { meter: link, rates } = meter();
+    link.confirmed({ bytes: 5, streamedBytes: 1000 * KIB, streamedMicroseconds: 100_000 });
+    link.confirmed({ bytes: 9, streamedBytes: 1500 * KIB, streamedMicroseconds: 125_000 });
+    expect(rates).toEqual([10_000 * KIB, 20_000 * KIB]);
+    expect(link.bytesPerSecond).toBeCloseTo((0.7 * 10_000 + 0.3 * 20_000) * KIB, 3);
+    expect(link.confirmedBytes).toBe(9);
   });
 
-  it("does not count the time in which nothing was on its way", () => {
-    const { meter, clock } = meterAt();
-    meter.sent(1000);
-    clock.ms += 100;
-    meter.received(1000);
-    clock.ms += 5000;
-    meter.sent(1000);
-    clock.ms += 100;
-    meter.received(2000);
-    expect(meter.bytesPerSecond).toBeCloseTo(10_000, 6);
-  });
-
-  it("takes a rate over 20 ms at least, while more is on its way", () => {
-    const { meter, clock, reports } = meterAt();
-    meter.sent(10_000);
-    for (let step = 1; step <= 4; step++) {
-      clock.ms += 8;
-      meter.received(step * 100);
+  it("gathers small pieces until they tell something", () => {
+    const { meter: link, rates } = meter();
+    for (let piece = 1; piece <= 4; piece++) {
+      link.confirmed({ bytes: 0, streamedBytes: piece * 20 * KIB, streamedMicroseconds: piece * 1000 });
     }
-    expect(reports).toEqual([[(300 / 24) * 1000, false]]);
+    expect(rates).toEqual([20_000 * KIB]);
   });
 
-  it("smooths: the newest rate has three tenths of the weight", () => {
-    const { meter, clock } = meterAt();
-    meter.sent(100_000);
-    clock.ms += 100;
-    meter.received(10_000);
-    clock.ms += 100;
-    meter.received(30_000);
-    expect(meter.bytesPerSecond).toBeCloseTo(0.7 * 100_000 + 0.3 * 200_000, 6);
-  });
-
-  it("says whether the sender had to wait meanwhile, anew for each rate", () => {
-    const { meter, clock, reports } = meterAt();
-    meter.sent(3000);
-    meter.waited();
-    clock.ms += 50;
-    meter.received(1000);
-    clock.ms += 50;
-    meter.received(2000);
-    expect(reports.map(([, isSaturated]) => isSaturated)).toEqual([true, false]);
-  });
-
-  it("believes no peer that confirms more than was sent, or takes a confirmation back", () => {
-    const { meter, clock, reports } = meterAt();
-    meter.sent(1000);
-    clock.ms += 100;
-    meter.received(2 ** 60);
-    expect(meter.bytesPerSecond).toBe(10_000);
-    meter.sent(1000);
-    clock.ms += 100;
-    meter.received(0);
-    expect(meter.bytesPerSecond).toBe(10_000);
-    expect(reports).toHaveLength(1);
-  });
-
-  it("divides by no time that is nothing", () => {
-    const { meter } = meterAt();
-    meter.sent(1000);
-    meter.received(1000);
-    expect(Number.isFinite(meter.bytesPerSecond)).toBe(true);
+  it("believes no numbers that run backwards, and divides by no time that is nothing", () => {
+    const { meter: link, rates } = meter();
+    link.confirmed({ bytes: 7, streamedBytes: 100 * KIB, streamedMicroseconds: 1000 });
+    link.confirmed({ bytes: 3, streamedBytes: 0, streamedMicroseconds: 0 });
+    link.confirmed({ bytes: 3, streamedBytes: 900 * KIB, streamedMicroseconds: 10 });
+    expect([rates.length, link.confirmedBytes]).toEqual([1, 7]);
+    link.confirmed({ bytes: 8, streamedBytes: 200 * KIB, streamedMicroseconds: 1000 });
+    expect(rates[1]).toBe(100 * KIB * 1e6);
   });
 });

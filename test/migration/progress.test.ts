@@ -9,6 +9,7 @@ const progressOf = (round: number): Progress => ({
   pagesScanned: 0,
   pagesTotal: 0,
   pagesSent: 0,
+  confirmedBytes: 0,
   transferredBytes: 0,
   linkBytesPerSecond: 0,
   dirtyPagesPerSecond: undefined,

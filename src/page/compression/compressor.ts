@@ -8,6 +8,8 @@ import { loadZstd, type Zstd } from "./zstd.js";
 /** How blocks are compressed; `auto` takes the codec that finishes soonest on the measured link. */
 export type Compression = Codec | "auto";
 
+/** On a faster link zstd does not win back the time that it takes to be loaded. */
+const ZSTD_MAX_LINK_BYTES_PER_SECOND = 40e6;
 /** How much of a block is tried with another codec, to know what it would do. */
 const SAMPLE_BYTES = 64 << 10;
 
@@ -54,6 +56,7 @@ export class BlockCompressor {
 
   /** Where it cannot be had, the other codecs do. */
   #loadZstd(): void {
+    if ((this.choice?.linkBytesPerSecond ?? Number.POSITIVE_INFINITY) > ZSTD_MAX_LINK_BYTES_PER_SECOND) return;
     this.#loading ??= loadZstd().then(
       (zstd) => {
         this.#zstd = zstd;
