@@ -1,9 +1,30 @@
 import { defineConfig } from "vitest/config";
 
+/** Tests that start processes, machines or browsers, or go through every fault: they take their time. */
+const SYSTEM = [
+  "test/browser.test.ts",
+  "test/cli/**",
+  "test/docs.test.ts",
+  "test/guest/file/**",
+  "test/guest/v86/linux.test.ts",
+  "test/migration/faults.test.ts",
+  "test/migration/handover.test.ts",
+  "test/migration/hostile-peer.test.ts",
+  "test/migration/kill.test.ts",
+  "test/migration/memory.test.ts",
+  "test/package.test.ts",
+  "test/transport/conformance.test.ts",
+  "test/transport/tls.test.ts",
+];
+const HOSTILE = ["test/hostile/**"];
+
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["test/**/*.test.ts"], exclude: ["test/hostile/**"], testTimeout: 30_000 } },
+      {
+        test: { name: "unit", include: ["test/**/*.test.ts"], exclude: [...SYSTEM, ...HOSTILE], testTimeout: 30_000 },
+      },
+      { test: { name: "system", include: SYSTEM.map((path) => path.replace("/**", "/**/*.test.ts")), testTimeout: 120_000 } },
       { test: { name: "hostile", include: ["test/hostile/**/*.test.ts"], testTimeout: 120_000 } },
     ],
   },

@@ -88,11 +88,6 @@ export class CompressionChoice {
     else this.#linkWasIdle(1 / bytesPerSecond);
   }
 
-  /** What the link takes, as far as it is known. */
-  get linkBytesPerSecond(): number | undefined {
-    return this.#linkSecondsPerByte === undefined ? undefined : 1 / this.#linkSecondsPerByte;
-  }
-
   /** The codec for the next block. */
   choose(): Codec {
     const best = this.#best();

@@ -8,8 +8,8 @@ import { loadZstd, type Zstd } from "./zstd.js";
 /** How blocks are compressed; `auto` takes the codec that finishes soonest on the measured link. */
 export type Compression = Codec | "auto";
 
-/** On a faster link zstd does not win back the time that it takes to be loaded. */
-const ZSTD_MAX_LINK_BYTES_PER_SECOND = 40e6;
+/** Loading zstd takes up to 0.2 s: what is over sooner than this would not win it back. */
+const ZSTD_LOADED_AFTER_MS = 2000;
 /** How much of a block is tried with another codec, to know what it would do. */
 const SAMPLE_BYTES = 64 << 10;
 
@@ -28,6 +28,8 @@ export class BlockCompressor {
   readonly #codec: Codec;
   #zstd: Zstd | undefined;
   #loading: Promise<void> | undefined;
+  /** When zstd would have been tried for the first time. */
+  #firstMs: number | undefined;
   readonly #zstdLevel: number;
   readonly #state: Span;
   readonly #output: Span;
@@ -56,7 +58,8 @@ export class BlockCompressor {
 
   /** Where it cannot be had, the other codecs do. */
   #loadZstd(): void {
-    if ((this.choice?.linkBytesPerSecond ?? Number.POSITIVE_INFINITY) > ZSTD_MAX_LINK_BYTES_PER_SECOND) return;
+    this.#firstMs ??= performance.now();
+    if (performance.now() - this.#firstMs < ZSTD_LOADED_AFTER_MS) return;
     this.#loading ??= loadZstd().then(
       (zstd) => {
         this.#zstd = zstd;
