@@ -10,12 +10,12 @@ const APART_MS = 1000;
 const WAIT_MS = 120_000;
 /** Text and noise that stay as they are, as the page cache of a larger system would hold. */
 const FILL = "cat /proc/kallsyms > /tmp/symbols; gzip -c /tmp/symbols > /tmp/symbols.gz; echo filled";
-const WORKLOADS = ["pf-counter", "pf-scatter 8000 100"];
+const WORKLOADS = ["pf-counter", "pf-scatter 1500 100"];
 /** To be raised when the images change their meaning. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** What the images are, for people. */
-export const IMAGES_NAME: string = `${MEMORY_BYTES >> 20} MiB of a Linux that counts and updates 8,000 small files`;
+export const IMAGES_NAME: string = `${MEMORY_BYTES >> 20} MiB of a Linux that counts and updates 1,500 small files`;
 
 /** Paths of two images of a Linux guest's memory at work, a second apart. They are made at the first call, which takes a minute, and kept. */
 export async function linuxImages(): Promise<{ readonly before: string; readonly after: string }> {
