@@ -24,7 +24,13 @@ export default defineConfig({
       {
         test: { name: "unit", include: ["test/**/*.test.ts"], exclude: [...SYSTEM, ...HOSTILE], testTimeout: 30_000 },
       },
-      { test: { name: "system", include: SYSTEM.map((path) => path.replace("/**", "/**/*.test.ts")), testTimeout: 120_000 } },
+      {
+        test: {
+          name: "system",
+          include: SYSTEM.map((path) => path.replace("/**", "/**/*.test.ts")),
+          testTimeout: 120_000,
+        },
+      },
       { test: { name: "hostile", include: ["test/hostile/**/*.test.ts"], testTimeout: 120_000 } },
     ],
   },

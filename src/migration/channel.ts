@@ -140,7 +140,9 @@ export async function expectFrame(channel: Channel, timeoutMs: number, ...types:
 /** What the peer says in a `fail` frame, as an error; undefined for other frames. */
 export function failureOf(frame: Frame): MigrationError | undefined {
   if (frame.type !== FrameType.fail) return undefined;
-  const { code, message } = decodeMessage("fail", frame.body);
+  const said = decodeMessage("fail", frame.body);
+  // A person may read it on a terminal, which takes control characters for orders.
+  const [code, message] = [said.code, said.message].map((text) => text.replace(/\p{Cc}+/gu, " ")) as [string, string];
   if (code === "refused" || code === "memory-limit" || code === "content-differs") {
     return new MigrationError(code, message);
   }

@@ -105,7 +105,10 @@ const whole = (maximum: number) => v.pipe(v.number(), v.integer(), v.minValue(0)
 const text = (maximum: number) => v.pipe(v.string(), v.maxLength(maximum));
 const hex = (bytes: number) => v.pipe(v.string(), v.regex(/^[0-9a-f]*$/), v.length(bytes * 2));
 
-const region = v.strictObject({ name: text(256), byteLength: whole(MAX_NUMBER) });
+/** Names are shown to people: no control characters. */
+const name = (maximum: number) => v.pipe(text(maximum), v.regex(/^\P{Cc}*$/u));
+
+const region = v.strictObject({ name: name(256), byteLength: whole(MAX_NUMBER) });
 const pageBytes = v.pipe(
   whole(65536),
   v.check((bytes) => bytes >= 1024 && (bytes & (bytes - 1)) === 0, "not a page size"),
@@ -115,8 +118,8 @@ const configuration = v.pipe(
   v.check((record) => Object.keys(record).length <= 64, "more than 64 entries"),
 );
 const machine = v.strictObject({
-  name: text(256),
-  kind: text(64),
+  name: name(256),
+  kind: name(64),
   pageBytes,
   regions: v.pipe(v.array(region), v.maxLength(256)),
   configuration,

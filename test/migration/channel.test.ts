@@ -153,6 +153,12 @@ describe("inbox", () => {
     expect(received).toEqual([1, 2]);
   });
 
+  it("tells what the peer says without what a terminal would obey", async () => {
+    const { inbox: box, peer } = await inbox();
+    await peer.send("fail", { code: "no\u0007", message: "One\ntwo \u001b[2Jthree" });
+    await expect(box.expect(FrameType.ready)).rejects.toThrow("The peer gave up (no ): One two  [2Jthree");
+  });
+
   it("refuses an answer that was not due, and a confirmation of another length", async () => {
     const { inbox: box, peer } = await inbox();
     await peer.send("ready", {});

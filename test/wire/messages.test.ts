@@ -189,6 +189,14 @@ describe("messages", () => {
     }
   });
 
+  it("have no control characters in names", () => {
+    for (const path of ["name", "kind", "regions.0.name"]) {
+      const named = (name: string) => changed(MESSAGES.announce, ["machine", ...path.split(".")], name);
+      expect(decodeText("announce", JSON.stringify(named("überall 1")))).toEqual(named("überall 1"));
+      expect(() => decodeText("announce", JSON.stringify(named("\u001b[2J")))).toThrow(malformed);
+    }
+  });
+
   it("are refused in anything but UTF-8", () => {
     const bytes = encodeMessage(MESSAGES.fail);
     for (const byte of [0xff, 0xc0, 0xed, 0x80]) {
