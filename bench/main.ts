@@ -31,11 +31,12 @@ const options = new Command("bench")
   .parse()
   .opts<{ json?: string; only: string; quick?: true }>();
 
+const suites = SUITES.filter(([prefix]) => prefix.startsWith(options.only) || options.only.startsWith(prefix));
+const migrations = Object.entries(MIGRATIONS).filter(([name]) => name.startsWith(options.only));
 const results: (Result | MigrationResult)[] = [];
 console.log(`${cpus()[0]?.model ?? "unknown processor"}, ${cpus().length} cores, Node ${process.versions.node}\n`);
-console.log("| kernel | input | GB/s | peer | GB/s | ratio |\n|---|---|---:|---|---:|---:|");
-for (const [prefix, rows] of SUITES) {
-  if (!prefix.startsWith(options.only) && !options.only.startsWith(prefix)) continue;
+if (suites.length > 0) console.log("| part | input | GB/s | peer | GB/s | ratio |\n|---|---|---:|---|---:|---:|");
+for (const [, rows] of suites) {
   for await (const row of rows(await createKernels())) {
     if (!row.name.startsWith(options.only)) continue;
     const result = measure(row, options.quick ? QUICK : THOROUGH);
@@ -43,7 +44,6 @@ for (const [prefix, rows] of SUITES) {
     print(result);
   }
 }
-const migrations = Object.entries(MIGRATIONS).filter(([name]) => name.startsWith(options.only));
 if (migrations.length > 0) console.log("\n| migration | input | figure | measured | aim |\n|---|---|---|---:|---|");
 for (const [, run] of migrations) {
   const result = await run();

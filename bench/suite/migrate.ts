@@ -8,6 +8,7 @@ import {
   type MigrationReport,
   migrate,
 } from "pageferry";
+import { measurePeaks, PEAK_INPUT } from "../peak-memory.js";
 
 /** A migration that was measured as a whole. */
 export interface MigrationResult {
@@ -30,6 +31,7 @@ const DEMO_RUNS = 5;
 export const MIGRATIONS: Readonly<Record<string, () => Promise<MigrationResult>>> = {
   "migrate/demo": measureDemo,
   "migrate/converge": measureConvergence,
+  "migrate/memory": measureMemory,
 };
 
 async function measureDemo(): Promise<MigrationResult> {
@@ -86,6 +88,18 @@ async function measureConvergence(): Promise<MigrationResult> {
       figure("total time", report.totalTimeMs / 1000, Number.POSITIVE_INFINITY, "s"),
       figure("sent", report.transferredBytes / MIB, Number.POSITIVE_INFINITY, "MiB"),
       figure("wrong pages", wrong, 0, ""),
+    ],
+  };
+}
+
+async function measureMemory(): Promise<MigrationResult> {
+  const { source, destination } = await measurePeaks();
+  return {
+    name: "migrate/memory",
+    input: PEAK_INPUT,
+    figures: [
+      figure("source's peak beyond guest and cache", source, 64, "MiB"),
+      figure("destination's peak beyond guest", destination, 64, "MiB"),
     ],
   };
 }
