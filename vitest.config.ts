@@ -11,6 +11,7 @@ const SYSTEM = [
   "test/migration/handover.test.ts",
   "test/migration/hostile-peer.test.ts",
   "test/migration/kill.test.ts",
+  "test/migration/large.test.ts",
   "test/migration/memory.test.ts",
   "test/package.test.ts",
   "test/transport/conformance.test.ts",
