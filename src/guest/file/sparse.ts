@@ -11,6 +11,8 @@ export class SparseImage implements PageStore {
   readonly #output: OutputFile;
   readonly #zeros: Uint8Array;
   readonly #present = new Uint8Array(WINDOW_BYTES);
+  /** The windows that have been written to; the others are holes, and reading those of a new file is slow. */
+  readonly #written = new Set<number>();
 
   /** An image of zeros that comes to be at `path` when it is committed. Throws `image`. */
   constructor(path: string, byteLength: number, pageBytes: number, overwrite: boolean) {
@@ -43,7 +45,7 @@ export class SparseImage implements PageStore {
   }
 
   readPages(firstPage: number, into: Uint8Array): void {
-    this.#output.read(firstPage * this.pageBytes, into);
+    this.#read(firstPage * this.pageBytes, into);
   }
 
   writePages(firstPage: number, from: Uint8Array): void {
@@ -70,15 +72,27 @@ export class SparseImage implements PageStore {
   #clear(position: number, byteLength: number): void {
     for (let done = 0; done < byteLength; done += WINDOW_BYTES) {
       const present = this.#present.subarray(0, Math.min(WINDOW_BYTES, byteLength - done));
-      this.#output.read(position + done, present);
+      this.#read(position + done, present);
       for (let at = 0; at < present.length; at += this.pageBytes) {
         if (!this.#isZero(present, at)) this.#write(position + done + at, this.#zeros);
       }
     }
   }
 
+  #read(position: number, into: Uint8Array): void {
+    for (let at = 0, next = 0; at < into.length; at = next) {
+      const window = Math.floor((position + at) / WINDOW_BYTES);
+      next = Math.min(into.length, (window + 1) * WINDOW_BYTES - position);
+      const part = into.subarray(at, next);
+      if (this.#written.has(window)) this.#output.read(position + at, part);
+      else part.fill(0);
+    }
+  }
+
   /** The image's last page may be a part of one: nothing is written behind the end, and zeros are read there. */
   #write(position: number, bytes: Uint8Array): void {
+    const last = Math.floor((position + bytes.length - 1) / WINDOW_BYTES);
+    for (let window = Math.floor(position / WINDOW_BYTES); window <= last; window++) this.#written.add(window);
     this.#output.write(position, bytes.subarray(0, Math.max(0, this.byteLength - position)));
   }
 
