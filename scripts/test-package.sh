@@ -16,6 +16,7 @@ cat > test.js <<'JS'
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import * as pageferry from "pageferry";
+import { connectTcp, listenTcp } from "pageferry/node";
 const require = createRequire(import.meta.url);
 const manifest = require("pageferry/package.json");
 for (const name of Object.keys(manifest.exports)) require.resolve(`pageferry${name.slice(1)}`);
@@ -26,6 +27,14 @@ for (const options of [{}, { source: bytes }]) {
   pages.bytes.fill(0).fill(1, 4096);
   if (scan.zero(pages, 4096, arena.allocateBitmap(2)) !== 1) throw new Error("the kernels do not work");
 }
+const host = new pageferry.MemoryHost();
+const destination = new pageferry.Destination({ host: () => host, authorise: () => true, memoryLimitBytes: 1 << 20 });
+const listener = await listenTcp({ host: "127.0.0.1", port: 0 }, (connection) => destination.receive(connection));
+const guest = new pageferry.MemoryGuest({ memoryBytes: 1 << 20 });
+const { outcome } = await pageferry.migrate(guest, await connectTcp({ host: "127.0.0.1", port: listener.port })).report;
+host.content.stop();
+await listener.close();
+if (outcome !== "completed" || host.content.wrongPages().length > 0) throw new Error("the migration does not work");
 JS
 node test.js
 npx --no-install pageferry --version

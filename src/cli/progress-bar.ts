@@ -1,4 +1,5 @@
 import type { SingleBar } from "cli-progress";
+import type { Progress } from "../migration/progress.js";
 import { formatBytes, formatMs } from "./units.js";
 
 /** How far something is. */
@@ -9,6 +10,18 @@ export interface ProgressUpdate {
   readonly text: string;
   readonly transferredBytes?: number;
   readonly estimatedTimeLeftMs?: number | undefined;
+}
+
+/** A migration's progress, as a bar shows it. */
+export function migrationUpdate(progress: Progress): ProgressUpdate {
+  const { phase, round, pagesScanned, pagesTotal, transferredBytes, estimatedTimeLeftMs } = progress;
+  return {
+    done: pagesScanned,
+    total: pagesTotal,
+    text: `${phase}, round ${round}`,
+    transferredBytes,
+    estimatedTimeLeftMs,
+  };
 }
 
 /** Shows progress to a person. */

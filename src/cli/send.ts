@@ -20,7 +20,7 @@ import {
   parseByteOption,
   parsePositive,
 } from "./network.js";
-import { createProgressBar } from "./progress-bar.js";
+import { createProgressBar, migrationUpdate } from "./progress-bar.js";
 import { reportText } from "./report-text.js";
 
 interface SendOptions extends NetworkOptions {
@@ -116,15 +116,7 @@ async function openGuest(image: string | undefined, { guest, name }: SendOptions
 async function follow(migration: Migration): Promise<MigrationReport> {
   const bar = await createProgressBar("Sending");
   try {
-    for await (const { phase, round, pagesScanned, pagesTotal, transferredBytes, estimatedTimeLeftMs } of migration) {
-      bar.update({
-        done: pagesScanned,
-        total: pagesTotal,
-        text: `${phase}, round ${round}`,
-        transferredBytes,
-        estimatedTimeLeftMs,
-      });
-    }
+    for await (const progress of migration) bar.update(migrationUpdate(progress));
   } finally {
     bar.end();
   }

@@ -2,9 +2,9 @@
 export interface RoundOutcome {
   readonly round: number;
   /** Pages that the round sent. */
-  readonly dirtyPages: number;
+  readonly pagesDirty: number;
   /** Bytes that it took to send them. */
-  readonly sentBytes: number;
+  readonly transferredBytes: number;
   /** From the start of the round's scan to the confirmation of its last page. */
   readonly durationMs: number;
   /** The part of it that the scan took. */
@@ -67,9 +67,9 @@ export class Convergence {
       return isAtLimit ? this.#atLimit(outcome, reason) : { action: "continue", reason };
     }
     // What this round found was dirtied in the time of the round before; what is dirty now, in the time of this one.
-    const pagesPerMs = outcome.dirtyPages / Math.max(previousMs, 1);
+    const pagesPerMs = outcome.pagesDirty / Math.max(previousMs, 1);
     const remainderPages = pagesPerMs * outcome.durationMs;
-    const bytesPerPage = outcome.dirtyPages === 0 ? 0 : outcome.sentBytes / outcome.dirtyPages;
+    const bytesPerPage = outcome.pagesDirty === 0 ? 0 : outcome.transferredBytes / outcome.pagesDirty;
     const sendMs = linkBytesPerSecond === 0 ? 0 : ((remainderPages * bytesPerPage) / linkBytesPerSecond) * 1000;
     this.dirtyPagesPerSecond = pagesPerMs * 1000;
     this.expectedDowntimeMs = sendMs + outcome.scanMs + 2 * roundTripMs;

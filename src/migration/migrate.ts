@@ -211,9 +211,8 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
   }
 
   #addRound(round: MeasuredRound, decision: string): void {
-    const { dirtyPages, sentBytes, ...measured } = round;
     const { dirtyPagesPerSecond, expectedDowntimeMs } = this.#convergence;
-    this.#rounds.push({ ...measured, dirtyPagesPerSecond, expectedDowntimeMs, decision });
+    this.#rounds.push({ ...round, dirtyPagesPerSecond, expectedDowntimeMs, decision });
   }
 
   #tell({ round, pagesScanned }: RoundProgress): void {

@@ -8,7 +8,6 @@ import { type Codec, decodeBatchHeader } from "../wire/batch.js";
 import { WireError } from "../wire/errors.js";
 import { decodeMessage, FrameType } from "../wire/messages.js";
 import { Channel } from "./channel.js";
-import type { RoundOutcome } from "./convergence.js";
 import type { MigrationError } from "./errors.js";
 import { digestOf, drawFingerprintSeed, loadDigest, sha256, zeroFingerprints } from "./fingerprints.js";
 import { Inbox } from "./inbox.js";
@@ -26,7 +25,7 @@ const ALIVE_AFTER_MS = 1000;
 const TURN_MS = 4;
 
 /** A round as it was measured; what was decided at its end is not known yet. */
-export type MeasuredRound = Omit<RoundReport, "dirtyPagesPerSecond" | "expectedDowntimeMs" | "decision"> & RoundOutcome;
+export type MeasuredRound = Omit<RoundReport, "dirtyPagesPerSecond" | "expectedDowntimeMs" | "decision">;
 
 /** How far a round is. */
 export interface RoundProgress {
@@ -264,7 +263,6 @@ export class Source {
       scanMs,
       pagesScanned: this.#layout.memoryPages,
       pagesDirty: dirty,
-      dirtyPages: dirty,
       pagesByClass: {
         zero: zero - before.zero,
         fill: fill - before.fill,
@@ -276,7 +274,6 @@ export class Source {
       rawBytes: dirty * this.#layout.pageBytes,
       residualBytes: residualBytes - before.residualBytes,
       transferredBytes: this.bytesSent - bytesSent,
-      sentBytes: this.bytesSent - bytesSent,
       linkBytesPerSecond: this.link.bytesPerSecond,
     };
   }

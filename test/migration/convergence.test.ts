@@ -27,19 +27,19 @@ function play(simulation: Simulation, limits: Partial<ConvergenceLimits> = {}, c
   const convergence = new Convergence({ ...LIMITS, ...limits }, canThrottle);
   const decisions: Decision[] = [];
   const throttles: number[] = [];
-  let dirtyPages = memoryPages;
+  let pagesDirty = memoryPages;
   let elapsedMs = 0;
   for (let round = 0; round < 10_000; round++) {
-    const sentBytes = dirtyPages * PAGE_BYTES;
-    const durationMs = SCAN_MS + (sentBytes / linkBytesPerSecond) * 1000;
+    const transferredBytes = pagesDirty * PAGE_BYTES;
+    const durationMs = SCAN_MS + (transferredBytes / linkBytesPerSecond) * 1000;
     elapsedMs += durationMs;
-    const outcome = { round, dirtyPages, sentBytes, durationMs, scanMs: SCAN_MS };
+    const outcome = { round, pagesDirty, transferredBytes, durationMs, scanMs: SCAN_MS };
     const decision = convergence.decide(outcome, linkBytesPerSecond, ROUND_TRIP_MS, elapsedMs);
     decisions.push(decision);
     if (decision.action === "throttle") throttles.push(convergence.throttle);
     if (decision.action === "switch" || decision.action === "fail") break;
     const rate = dirtyPagesPerSecond(round) * (1 - convergence.throttle);
-    dirtyPages = Math.min(workingSetPages, (rate * durationMs) / 1000);
+    pagesDirty = Math.min(workingSetPages, (rate * durationMs) / 1000);
   }
   return { decisions, throttles, convergence };
 }
@@ -73,7 +73,7 @@ describe("convergence", () => {
   it("counts the scan and the round trips to the downtime", () => {
     const decide = (scanMs: number, roundTripMs: number): string => {
       const convergence = new Convergence(LIMITS, false);
-      const outcome = { round: 0, dirtyPages: 0, sentBytes: 0, durationMs: 400, scanMs };
+      const outcome = { round: 0, pagesDirty: 0, transferredBytes: 0, durationMs: 400, scanMs };
       convergence.decide(outcome, 1, roundTripMs, 0);
       return convergence.decide({ ...outcome, round: 1 }, 1, roundTripMs, 0).action;
     };
@@ -96,8 +96,14 @@ describe("convergence", () => {
   it("stalled, waits for a remainder as low as the lowest before it switches", () => {
     const convergence = new Convergence({ ...LIMITS, downtimeLimitMs: 1, onStall: "switch" }, false);
     // Rounds of equal length: what remains is what the round found.
-    const actions = [9000, 1000, 500, 800, 490, 700, 600, 491, 489].map((dirtyPages, round) => {
-      const outcome = { round, dirtyPages, sentBytes: dirtyPages * PAGE_BYTES, durationMs: 1000, scanMs: SCAN_MS };
+    const actions = [9000, 1000, 500, 800, 490, 700, 600, 491, 489].map((pagesDirty, round) => {
+      const outcome = {
+        round,
+        pagesDirty,
+        transferredBytes: pagesDirty * PAGE_BYTES,
+        durationMs: 1000,
+        scanMs: SCAN_MS,
+      };
       const { action, reason } = convergence.decide(outcome, 1e6, ROUND_TRIP_MS, round * 1000);
       return reason.includes("waiting") ? "wait" : action;
     });

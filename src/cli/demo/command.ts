@@ -8,7 +8,7 @@ import { demoImages } from "../../guest/v86/image.js";
 import type { MigrationReport } from "../../migration/report.js";
 import { createCredentials, writeCredentials } from "../../transport/credentials.js";
 import { CommandError, ExitCode } from "../exit-codes.js";
-import { createProgressBar } from "../progress-bar.js";
+import { createProgressBar, migrationUpdate } from "../progress-bar.js";
 import { reportText } from "../report-text.js";
 import { formatMs } from "../units.js";
 import type { DemoKind, DemoNews, DemoOrder } from "./messages.js";
@@ -90,15 +90,7 @@ async function run(
   say(`Process ${destination.pid} waits for it on port ${port}, with TLS 1.3; both must prove who they are.`);
 
   const bar = await createProgressBar("Migrating");
-  source.onProgress = ({ phase, round, pagesScanned, pagesTotal, transferredBytes, estimatedTimeLeftMs }) => {
-    bar.update({
-      done: pagesScanned,
-      total: pagesTotal,
-      text: `${phase}, round ${round}`,
-      transferredBytes,
-      estimatedTimeLeftMs,
-    });
-  };
+  source.onProgress = (progress) => bar.update(migrationUpdate(progress));
   const arrived = destination.hear("arrived");
   source.order({ order: "migrate", port, compression });
   const migrated = await source.hear("migrated");
