@@ -1,14 +1,13 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { arch, cpus } from "node:os";
-import Table from "cli-table3";
 import type { Command } from "commander";
+import { ImageFile, WINDOW_BYTES } from "../guest/file/image.js";
 import { WorkloadWriter } from "../guest/memory/workload.js";
 import { createPageDecoder, createPageEncoder } from "../page/create.js";
 import type { Codec } from "../wire/batch.js";
+import { plainTable } from "./table.js";
 import { formatBytes } from "./units.js";
 
 const PAGE_BYTES = 4096;
-const WINDOW_BYTES = 1 << 20;
 const MEMORY_BYTES = 256 << 20;
 const CODECS: readonly Codec[] = ["none", "lz4", "zstd"];
 
@@ -85,26 +84,18 @@ function madeUpMemory(): Uint8Array {
 }
 
 function readImage(path: string): Uint8Array {
-  const file = openSync(path, "r");
+  const image = ImageFile.open(path);
   try {
-    const memory = new Uint8Array(Math.ceil(fstatSync(file).size / PAGE_BYTES) * PAGE_BYTES);
-    for (let at = 0; at < memory.length; ) {
-      const read = readSync(file, memory, at, Math.min(WINDOW_BYTES, memory.length - at), at);
-      if (read === 0) break;
-      at += read;
-    }
+    const memory = new Uint8Array(Math.ceil(image.byteLength / PAGE_BYTES) * PAGE_BYTES);
+    for (let at = 0; at < memory.length; at += WINDOW_BYTES) image.read(at, memory.subarray(at, at + WINDOW_BYTES));
     return memory;
   } finally {
-    closeSync(file);
+    image.close();
   }
 }
 
 function tableOf(memoryBytes: number, figures: readonly CodecFigures[]): string {
-  const table = new Table({
-    head: ["codec", "bytes", "encode", "decode"],
-    colAligns: ["left", "right", "right", "right"],
-    style: { head: [], border: [], compact: true },
-  });
+  const table = plainTable(["codec", "bytes", "encode", "decode"], 1);
   for (const { codec, encodedBytes, encodeBytesPerSecond, decodeBytesPerSecond } of figures) {
     const rates = [encodeBytesPerSecond, decodeBytesPerSecond].map((rate) => `${formatBytes(rate)}/s`);
     table.push([codec, formatBytes(encodedBytes), ...rates]);

@@ -1,8 +1,8 @@
-import Table from "cli-table3";
 import type { Command } from "commander";
 import { type ImageSummary, type PageSummary, summarizeImage } from "../guest/file/summary.js";
 import { untilCancelled } from "./cancel.js";
 import { createProgressBar } from "./progress-bar.js";
+import { plainTable } from "./table.js";
 import { formatBytes } from "./units.js";
 
 interface InspectCommandOptions {
@@ -60,9 +60,4 @@ function bytesTable({ plainBytes, encodedBytes }: PageSummary, method: string): 
   const row = ({ none, lz4, zstd }: PageSummary["plainBytes"]): string[] => [none, lz4, zstd].map(formatBytes);
   table.push(["page by page", ...row(plainBytes)], [method, ...row(encodedBytes)]);
   return table.toString();
-}
-
-function plainTable(head: string[]): Table.Table {
-  const colAligns = head.map(() => "right" as const);
-  return new Table({ head, colAligns, style: { head: [], border: [], compact: true } });
 }

@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from "node:util";
 import Chartscii from "chartscii";
-import Table from "cli-table3";
 import type { MigrationReport, RoundReport } from "../migration/report.js";
+import { plainTable } from "./table.js";
 import { formatBytes, formatMs } from "./units.js";
 
 const BAR_WIDTH = 48;
@@ -30,11 +30,20 @@ function summary(report: MigrationReport): string {
 }
 
 function roundsTable(rounds: readonly RoundReport[]): string {
-  const table = new Table({
-    head: ["round", "time", "scan", "dirty", "zero", "fill", "dup", "delta", "novel", "raw", "sent", "link"],
-    colAligns: new Array(12).fill("right"),
-    style: { head: [], border: [], compact: true },
-  });
+  const table = plainTable([
+    "round",
+    "time",
+    "scan",
+    "dirty",
+    "zero",
+    "fill",
+    "dup",
+    "delta",
+    "novel",
+    "raw",
+    "sent",
+    "link",
+  ]);
   for (const round of rounds) {
     const { zero, fill, dup, delta, novel } = round.pagesByClass;
     table.push([

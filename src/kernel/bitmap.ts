@@ -9,6 +9,11 @@ export interface BitmapRun {
   readonly length: number;
 }
 
+/** Whether bit `bit` of a bitmap's bytes is set. */
+export function hasBit(bitmap: Uint8Array, bit: number): boolean {
+  return (((bitmap[bit >>> 3] as number) >> (bit & 7)) & 1) === 1;
+}
+
 /** Arithmetic on bitmaps of pages: bit i is bit i % 8 of byte i / 8; a map takes whole 64-bit words. */
 export class BitmapKernels {
   readonly #exports: KernelExports;

@@ -1,5 +1,6 @@
 import type { Guest } from "../guest/guest.js";
 import { bitmapBytes } from "../kernel/arena.js";
+import { hasBit } from "../kernel/bitmap.js";
 import { FINGERPRINT_BYTES } from "../kernel/fingerprint.js";
 import { createKernels, type Kernels } from "../kernel/load.js";
 import type { Span } from "../kernel/span.js";
@@ -121,7 +122,7 @@ export class DirtyScanner {
   }
 
   #isLogged(page: number): boolean {
-    return ((((this.#log as Uint8Array)[page >>> 3] as number) >> (page & 7)) & 1) === 1;
+    return hasBit(this.#log as Uint8Array, page);
   }
 
   #nextLogged(from: number, end: number): number {

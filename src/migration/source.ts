@@ -3,6 +3,7 @@ import { FINGERPRINT_BYTES } from "../kernel/fingerprint.js";
 import { createKernels } from "../kernel/load.js";
 import { createPageEncoder } from "../page/create.js";
 import type { EncodedPages, PageEncoder } from "../page/encoder.js";
+import { fittingCacheBytes } from "../page/limits.js";
 import type { Connection } from "../transport/connection.js";
 import { type Codec, decodeBatchHeader } from "../wire/batch.js";
 import { WireError } from "../wire/errors.js";
@@ -81,8 +82,8 @@ export class Source {
     const { compression, cacheBytes, stateMaxBytes, timeoutMs } = options;
     const layout = new MemoryLayout(machine, stateMaxBytes);
     const { pageBytes, pageCount, memoryPages } = layout;
-    const cache = Math.max(256 << 10, Math.min(cacheBytes, memoryPages * pageBytes));
-    const encoder = await createPageEncoder({ pageBytes, pageCount, compression, cacheBytes: cache });
+    const fitting = fittingCacheBytes({ pageBytes, pageCount: memoryPages }, cacheBytes);
+    const encoder = await createPageEncoder({ pageBytes, pageCount, compression, cacheBytes: fitting });
     const source = new Source(guest, await Channel.open(connection, timeoutMs), layout, encoder, timeoutMs, onProgress);
     await source.#announce(session, options);
     return source;

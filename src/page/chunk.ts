@@ -1,3 +1,4 @@
+import { hasBit } from "../kernel/bitmap.js";
 import type { Kernels } from "../kernel/load.js";
 import type { Span } from "../kernel/span.js";
 import { PageClass } from "../wire/batch.js";
@@ -68,7 +69,7 @@ export class PageChunk {
     const words = this.#words.u32;
     let unfilled = 0;
     for (let at = 0; at < this.count; at++) {
-      if ((((filled[at >> 3] as number) >> (at & 7)) & 1) === 1) {
+      if (hasBit(filled, at)) {
         const isZero = words[2 * at] === 0 && words[2 * at + 1] === 0;
         this.classes[at] = isZero ? PageClass.zero : PageClass.fill;
         continue;

@@ -2,7 +2,7 @@ import { createKernels } from "../kernel/load.js";
 import { loadZstd } from "./compression/zstd.js";
 import { PageDecoder, type PageDecoderOptions, type PageStore } from "./decoder.js";
 import { PageEncoder, type PageEncoderOptions } from "./encoder.js";
-import type { PageSpace } from "./limits.js";
+import { fittingCacheBytes, type PageSpace } from "./limits.js";
 
 /** The most that a cache takes unless told otherwise. */
 export const DEFAULT_CACHE_BYTES: number = 512 << 20;
@@ -15,7 +15,7 @@ const DEFAULT_ZSTD_LEVEL = 1;
  */
 export async function createPageEncoder(options: PageSpace & Partial<PageEncoderOptions>): Promise<PageEncoder> {
   const { compression = "lz4", batchBytes = DEFAULT_BATCH_BYTES, zstdLevel = DEFAULT_ZSTD_LEVEL } = options;
-  const { pageBytes, pageCount, cacheBytes = defaultCacheBytes(options) } = options;
+  const { pageBytes, pageCount, cacheBytes = fittingCacheBytes(options, DEFAULT_CACHE_BYTES) } = options;
   const zstd = compression === "zstd" ? await loadZstd() : undefined;
   return new PageEncoder(
     await createKernels(),
@@ -35,8 +35,4 @@ export async function createPageDecoder(
   const { pageBytes, pageCount, cacheBytes = 0, compression = "lz4" } = options;
   const zstd = compression === "zstd" || compression === "auto" ? await loadZstd() : undefined;
   return new PageDecoder(await createKernels(), store, { pageBytes, pageCount, cacheBytes }, zstd);
-}
-
-function defaultCacheBytes({ pageBytes, pageCount }: PageSpace): number {
-  return Math.max(256 << 10, Math.min(pageBytes * pageCount, DEFAULT_CACHE_BYTES));
 }

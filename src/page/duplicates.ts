@@ -1,3 +1,4 @@
+import { hasBit } from "../kernel/bitmap.js";
 import type { DedupTable } from "../kernel/dedup.js";
 import { FINGERPRINT_BYTES } from "../kernel/fingerprint.js";
 import type { Kernels } from "../kernel/load.js";
@@ -96,7 +97,7 @@ export class DuplicateFinder {
     );
     const equal = this.#equal.bytes;
     for (let candidate = 0; candidate < candidates; candidate++) {
-      if ((((equal[candidate >> 3] as number) >> (candidate & 7)) & 1) === 0) continue;
+      if (!hasBit(equal, candidate)) continue;
       const at = left[candidate] as number;
       sources[at] = found[at] as number;
     }

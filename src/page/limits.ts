@@ -9,6 +9,11 @@ export function chunkPagesOf(pageBytes: number): number {
   return CHUNK_BYTES / pageBytes;
 }
 
+/** A cache for all pages where they fit into `mostBytes`, and never smaller than a chunk. */
+export function fittingCacheBytes({ pageBytes, pageCount }: PageSpace, mostBytes: number): number {
+  return Math.max(CHUNK_BYTES, Math.min(pageBytes * pageCount, mostBytes));
+}
+
 /** What both ends must agree on. */
 export interface PageSpace {
   /** Bytes of a page: a power of two from 1 to 64 KiB. */

@@ -1,7 +1,5 @@
+import type { Codec } from "../../wire/batch.js";
 import { PageError } from "../errors.js";
-
-/** How a block may travel. */
-export type Codec = "none" | "lz4" | "zstd";
 
 /** A change of codec. */
 export interface CodecSwitch {

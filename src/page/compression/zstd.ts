@@ -1,4 +1,5 @@
 import { PageError } from "../errors.js";
+import { checkNumber } from "../limits.js";
 import { checkZstdFrame, ZSTD_MAX_CONTENT_BYTES, zstdBound, zstdMalformed } from "./zstd-frame.js";
 
 /** The levels that stay within the window that every decoder takes. */
@@ -18,12 +19,12 @@ export async function loadZstd(): Promise<Zstd> {
   const codec = nodeCodec() ?? (await wasmCodec());
   return {
     compress(bytes, level) {
-      checkWhole("bytes.byteLength", bytes.byteLength, 0, ZSTD_MAX_CONTENT_BYTES);
-      checkWhole("level", level, MIN_LEVEL, MAX_LEVEL);
+      checkNumber("bytes.byteLength", bytes.byteLength, 0, ZSTD_MAX_CONTENT_BYTES);
+      checkNumber("level", level, MIN_LEVEL, MAX_LEVEL);
       return codec.compress(bytes, level);
     },
     decompress(bytes, outputBytes) {
-      checkWhole("outputBytes", outputBytes, 0, ZSTD_MAX_CONTENT_BYTES);
+      checkNumber("outputBytes", outputBytes, 0, ZSTD_MAX_CONTENT_BYTES);
       checkZstdFrame(bytes, outputBytes);
       const output = codec.decompress(bytes, outputBytes);
       if (output?.byteLength !== outputBytes) throw zstdMalformed("its blocks cannot be read");
@@ -148,10 +149,4 @@ async function wasmCodec(): Promise<Codec> {
     decompress: (bytes, outputBytes) =>
       run(bytes, outputBytes, (output, input) => methods.decompress(output, outputBytes, input, bytes.byteLength)),
   };
-}
-
-function checkWhole(name: string, value: number, minimum: number, maximum: number): void {
-  if (!Number.isInteger(value) || value < minimum || value > maximum) {
-    throw new PageError("argument", `${name} must be a whole number from ${minimum} to ${maximum}, not ${value}.`);
-  }
 }

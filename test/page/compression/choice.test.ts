@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Codec, CompressionChoice } from "../../../src/page/compression/choice.js";
+import { CompressionChoice } from "../../../src/page/compression/choice.js";
+import type { Codec } from "../../../src/wire/batch.js";
 import { Random } from "../../support/random.js";
 
 const CODECS: readonly Codec[] = ["none", "lz4", "zstd"];
