@@ -1,10 +1,14 @@
-/** All of `pageferry`, and what needs Node: files, TCP, TLS, and v86 with its Linux. */
+/** All of `pageferry`, and what needs Node: files, TCP, TLS, QEMU, and v86 with its Linux. */
 export { type ApplyOptions, type ApplyStep, applyPatch } from "./guest/file/apply.js";
 export { type DiffOptions, type DiffReport, diffImages } from "./guest/file/diff.js";
 export { FileGuest, type FileGuestOptions } from "./guest/file/guest.js";
 export { FileHost, type FileHostOptions } from "./guest/file/host.js";
 export type { ImageName, PatchHeader } from "./guest/file/patch.js";
 export { type ImageSummary, type PageSummary, type SummaryOptions, summarizeImage } from "./guest/file/summary.js";
+export type { QmpAddress, QmpTimeout } from "./guest/qemu/address.js";
+export { QmpError, type QmpErrorCode } from "./guest/qemu/errors.js";
+export type { QmpEvent } from "./guest/qemu/message.js";
+export { QmpClient } from "./guest/qemu/qmp.js";
 export { type DemoGuest, type DemoOptions, startDemoGuest } from "./guest/v86/image.js";
 export { createEmulator, type EmulatorOptions, installedVersion } from "./guest/v86/node.js";
 export * from "./index.js";
