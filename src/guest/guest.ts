@@ -27,6 +27,31 @@ export interface InPlaceMemory {
   view(firstPage: number, pageCount: number): Uint8Array;
 }
 
+/** A window of memory that was scanned elsewhere; it holds until it is released. */
+export interface ScannedWindow {
+  /** All pages of the window; only those that changed are there. */
+  readonly pages: Uint8Array;
+  /** A bit for each page of the window: set where it changed. */
+  readonly dirty: Uint8Array;
+  readonly dirtyCount: number;
+  /** How long it took. */
+  readonly scanMs: number;
+  release(): void;
+}
+
+/** Threads that read and fingerprint a guest's memory. */
+export interface ScanThreads {
+  readonly threads: number;
+  /** How many windows may be under way at once, those among them that have not been released. */
+  readonly windowsAhead: number;
+  /** The fingerprints of all pages as they were scanned last; XXH3-128, 16 bytes a page. To be filled with what the pages are compared with at first. */
+  readonly fingerprints: Uint8Array;
+  /** A bit for each page: where it is not set, the page is passed over. */
+  readonly log: Uint8Array;
+  /** Scans pages of one region, at most a window. Throws where they cannot be read. */
+  scan(firstPage: number, pageCount: number): Promise<ScannedWindow>;
+}
+
 /** A running machine at the source. */
 export interface Guest {
   readonly machine: Machine;
@@ -36,13 +61,19 @@ export interface Guest {
   pause(): Promise<void>;
   /** Lets the machine go on as if nothing had happened. Calling it again changes nothing. */
   resume(): Promise<void>;
-  /** CPU and devices of the paused machine, without its memory. */
+  /** CPU and devices of the paused machine, without its memory, which is read meanwhile. */
   saveState(): Promise<Uint8Array>;
   /** The machine runs elsewhere now: free what it holds. It never runs here again. */
   release(): Promise<void>;
 
+  /** The machine is about to be given away: from now on it may run elsewhere, and goes on here only where {@link resume} says so. */
+  handOver?(): void;
   /** Where the memory can be scanned in place. */
   readonly inPlace?: InPlaceMemory;
+  /** Where threads can read the memory: starts them, with a 64-bit seed in hex for the fingerprints. The guest ends them when it is let go of. */
+  startScanThreads?(seed: string, windowPages: number): Promise<ScanThreads>;
+  /** Where it is known which pages can hold anything but zeros: sets their bits. A page that holds zeros may be among them. */
+  markAllocatedPages?(bitmap: Uint8Array): void;
   /** Where writes are logged: sets the bit of every page written since the last call (all pages at the first call) and starts anew. */
   takeDirtyPages?(bitmap: Uint8Array): void;
   /** Slows the machine down: 0 is full speed, 0.99 nearly stopped. */
@@ -55,6 +86,8 @@ export interface Host {
   prepare(machine: Machine): Promise<void>;
   /** True where the prepared memory holds something, such as an older image, that the source should know of. */
   readonly hasBase?: boolean;
+  /** True where it is known without looking that all of the prepared memory is zero. */
+  readonly isUntouched?: boolean;
   /** Copies whole pages, all of one region, into `into`. */
   readPages(firstPage: number, into: Uint8Array): void;
   /** Puts whole pages, all of one region, into the machine's memory. */

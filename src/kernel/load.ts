@@ -44,8 +44,13 @@ export type AsyncKernelOptions = KernelOptions<KernelSource | Response | Promise
 /** Creates kernels; works everywhere, browsers' main threads included. Throws `simd-missing` where the runtime has no Wasm SIMD. */
 export async function createKernels(options: AsyncKernelOptions = {}): Promise<Kernels> {
   if (options.source !== undefined) return instantiate(await compile(await options.source), options);
+  return instantiate(await compileKernels(), options);
+}
+
+/** The kernels' module inside the library, compiled once: to be handed to other threads as the `source` of theirs. */
+export function compileKernels(): Promise<WebAssembly.Module> {
   inlineModule ??= compile(inlineKernels());
-  return instantiate(await inlineModule, options);
+  return inlineModule;
 }
 
 /** The copy inside the library is compiled once. */

@@ -58,6 +58,11 @@ export class Destination {
     }
   }
 
+  /** How many machines are on their way here, those that ask to be let in among them. */
+  get arriving(): number {
+    return this.#open.size;
+  }
+
   /** Discards all machines that are on their way here. */
   async close(): Promise<void> {
     const error = new MigrationError("cancelled", "The destination was closed.");

@@ -50,7 +50,8 @@ export function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** SHA-256, made on another thread where the runtime has one for it. */
+/** SHA-256, made on another thread where the runtime has one for it; WebCrypto takes no shared memory. */
 export function sha256(bytes: Uint8Array): Promise<ArrayBuffer> {
-  return crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
+  const isShared = !(bytes.buffer instanceof ArrayBuffer);
+  return crypto.subtle.digest("SHA-256", isShared ? new Uint8Array(bytes) : (bytes as Uint8Array<ArrayBuffer>));
 }

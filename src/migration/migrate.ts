@@ -138,18 +138,13 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
         this.#pausedMs = performance.now();
         this.#states.enter("paused");
         await ofGuest(this.#guest.pause());
-        const state = await ofGuest(this.#guest.saveState());
-        if (state.length > this.#options.stateMaxBytes) {
-          const most = this.#options.stateMaxBytes;
-          throw new MigrationError("guest-failed", `The state has ${state.length} bytes; at most ${most} are allowed.`);
-        }
-        this.#stateBytes = state.length;
-        const { round, digest } = await source.copyRest(state);
+        const { round, digest } = await source.copyRest(this.#saveState());
         this.#digest = digest;
         this.#addRound(round, "hand over: the destination holds the same memory and state");
       },
       commit: async () => {
         source.check();
+        this.#guest.handOver?.();
         this.#states.enter("committing");
         this.#phase = "committing";
         await source.commit();
@@ -159,6 +154,22 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
         throw new MigrationError("not-converging", `The migration does not come to an end: ${decision.reason}.`);
       },
     };
+  }
+
+  /** Goes on while memory is scanned; where that fails, nobody waits for it any more. */
+  #saveState(): Promise<Uint8Array> {
+    const save = async (): Promise<Uint8Array> => {
+      const state = await ofGuest(this.#guest.saveState());
+      const most = this.#options.stateMaxBytes;
+      if (state.length > most) {
+        throw new MigrationError("guest-failed", `The state has ${state.length} bytes; at most ${most} are allowed.`);
+      }
+      this.#stateBytes = state.length;
+      return state;
+    };
+    const saving = save();
+    saving.catch(() => {});
+    return saving;
   }
 
   /** Leaves the machine where it may run. Returns only where it turns out to run at the destination. */

@@ -1,13 +1,16 @@
-import type { Guest } from "../guest/guest.js";
+import type { Guest, ScannedWindow, ScanThreads } from "../guest/guest.js";
 import { bitmapBytes } from "../kernel/arena.js";
 import { hasBit } from "../kernel/bitmap.js";
 import { FINGERPRINT_BYTES } from "../kernel/fingerprint.js";
 import { createKernels, type Kernels } from "../kernel/load.js";
 import type { Span } from "../kernel/span.js";
+import { zeroFingerprints } from "./fingerprints.js";
 import type { MemoryLayout } from "./layout.js";
 
 /** Memory is scanned in windows of so many bytes: a turn of the event loop goes by for each. */
 const WINDOW_BYTES = 1 << 20;
+/** To have a window scanned on another thread costs some 50 µs: these are larger. */
+const THREAD_WINDOW_BYTES = 4 << 20;
 /** Scratch for scanning in place: the secret, and a window's fingerprints and bitmap at the smallest page size, and their alignment. */
 const SCRATCH_BYTES = 64 << 10;
 /** Logged pages that stand nearer to each other are scanned together. */
@@ -16,15 +19,29 @@ const NEAR_PAGES = 8;
 /** Is given pages that changed, which follow each other; the bytes hold until it returns. */
 export type DirtyVisitor = (firstPage: number, pages: Uint8Array) => void;
 
+/** Pages of one region that are scanned together. */
+interface Window {
+  readonly firstPage: number;
+  readonly pageCount: number;
+}
+
+/** A window that has been scanned, and its dirty pages visited. */
+export interface VisitedWindow extends Window {
+  readonly dirty: number;
+}
+
 /**
  * Finds the pages of a guest that are not what the destination holds, by their fingerprints: 16 bytes a page instead of a second copy. Scans a
- * guest's memory where it is, or reads it window by window; where the guest logs writes, only what was written.
+ * guest's memory where it is, or reads it window by window, on threads of the guest's where it has some; where the guest logs writes, only
+ * what was written.
  */
 export class DirtyScanner {
   /** Pages of one window. */
   readonly windowPages: number;
   /** Fingerprints of what the destination holds, once it has been sent what was visited. */
   readonly fingerprints: Uint8Array;
+  /** How long this round's scan has taken so far, without the visits. */
+  scanMs = 0;
   readonly #guest: Guest;
   readonly #layout: MemoryLayout;
   readonly #kernels: Kernels;
@@ -32,16 +49,28 @@ export class DirtyScanner {
   readonly #window: Span | undefined;
   readonly #windowFingerprints: Span;
   readonly #bitmap: Span;
+  readonly #threads: ScanThreads | undefined;
   #log: Uint8Array | undefined;
+  /** Where the guest tells what is allocated: pages of which the destination holds something else than zeros, or did. */
+  #held: Uint8Array | undefined;
 
-  private constructor(guest: Guest, layout: MemoryLayout, kernels: Kernels, seed: string, fingerprints: Uint8Array) {
+  private constructor(
+    guest: Guest,
+    layout: MemoryLayout,
+    kernels: Kernels,
+    seed: string,
+    fingerprints: Uint8Array,
+    threads: ScanThreads | undefined,
+  ) {
     const { arena } = kernels;
     const { pageBytes } = layout;
     this.#guest = guest;
     this.#layout = layout;
     this.#kernels = kernels;
-    this.fingerprints = fingerprints;
-    this.windowPages = WINDOW_BYTES / pageBytes;
+    this.#threads = threads;
+    this.fingerprints = threads?.fingerprints ?? fingerprints;
+    if (threads !== undefined) this.fingerprints.set(fingerprints);
+    this.windowPages = (threads === undefined ? WINDOW_BYTES : THREAD_WINDOW_BYTES) / pageBytes;
     this.#secret = kernels.fingerprint.secret(BigInt(`0x${seed}`));
     this.#windowFingerprints = arena.allocate(this.windowPages * FINGERPRINT_BYTES);
     this.#bitmap = arena.allocateBitmap(this.windowPages);
@@ -59,18 +88,41 @@ export class DirtyScanner {
     const kernels = await createKernels(
       inPlace === undefined ? {} : { inPlace: { memory: inPlace.memory, scratch: inPlace.scratch(SCRATCH_BYTES) } },
     );
-    return new DirtyScanner(guest, layout, kernels, seed, fingerprints);
+    const threads = await guest.startScanThreads?.(seed, THREAD_WINDOW_BYTES / layout.pageBytes);
+    const scanner = new DirtyScanner(guest, layout, kernels, seed, fingerprints, threads);
+    if (guest.markAllocatedPages !== undefined) {
+      const zero = zeroFingerprints(kernels, seed, layout.pageBytes, 1);
+      scanner.#held = heldPages(fingerprints, zero);
+    }
+    return scanner;
   }
 
-  /** Begins a round: where the guest logs writes, takes the log. The first round looks at every page all the same. */
+  /** Scans all memory once and visits the pages that changed; yields after every window. */
+  async *scanRound(visit: DirtyVisitor): AsyncGenerator<VisitedWindow, void, void> {
+    this.scanMs = 0;
+    this.beginRound();
+    if (this.#threads === undefined) yield* this.#scanHere(visit);
+    else yield* this.#scanOnThreads(this.#threads, visit);
+  }
+
+  /** Begins a round: finds out which pages need not be looked at. */
   beginRound(): void {
-    if (this.#guest.takeDirtyPages === undefined) return;
+    const { takeDirtyPages, markAllocatedPages } = this.#guest;
     const isFirst = this.#log === undefined;
-    this.#log ??= new Uint8Array(bitmapBytes(this.#layout.memoryPages));
+    if (takeDirtyPages === undefined && markAllocatedPages === undefined && this.#threads === undefined) return;
+    this.#log ??= this.#threads?.log ?? new Uint8Array(bitmapBytes(this.#layout.memoryPages));
     this.#log.fill(0);
-    this.#guest.takeDirtyPages(this.#log);
-    // Another migration may have taken the log before and come to nothing: what was written until then would never be sent.
-    if (isFirst) this.#log.fill(0xff);
+    if (takeDirtyPages !== undefined) {
+      takeDirtyPages.call(this.#guest, this.#log);
+      // Another migration may have taken the log before and come to nothing: what was written until then would never be sent.
+      if (isFirst) this.#log.fill(0xff);
+    } else if (this.#held !== undefined) {
+      this.#guest.markAllocatedPages?.(this.#log);
+      for (let at = 0; at < this.#held.length; at++)
+        this.#log[at] = (this.#log[at] as number) | (this.#held[at] as number);
+    } else {
+      this.#log.fill(0xff);
+    }
   }
 
   /** Scans one window, all in one region, and visits the pages that changed. Returns how many they are. */
@@ -104,12 +156,76 @@ export class DirtyScanner {
     );
     if (dirty === 0) return 0;
     known.set(this.#windowFingerprints.bytes.subarray(0, known.length));
-    const bytes = pages.bytes;
+    this.#visitRuns(firstPage, pageCount, pages.bytes, visit);
+    return dirty;
+  }
+
+  async *#scanHere(visit: DirtyVisitor): AsyncGenerator<VisitedWindow, void, void> {
+    let visitMs = 0;
+    const timed: DirtyVisitor = (firstPage, pages) => {
+      const startMs = performance.now();
+      visit(firstPage, pages);
+      visitMs += performance.now() - startMs;
+    };
+    for (const { firstPage, pageCount } of this.#windows()) {
+      visitMs = 0;
+      const startMs = performance.now();
+      const dirty = this.scan(firstPage, pageCount, timed);
+      this.scanMs += performance.now() - startMs - visitMs;
+      yield { firstPage, pageCount, dirty };
+    }
+  }
+
+  async *#scanOnThreads(threads: ScanThreads, visit: DirtyVisitor): AsyncGenerator<VisitedWindow, void, void> {
+    const windows = this.#windows();
+    const ahead: (Window & { readonly scanning: Promise<ScannedWindow> | undefined })[] = [];
+    for (let underWay = 0; ; ) {
+      while (underWay < threads.windowsAhead) {
+        const window = windows.next().value;
+        if (window === undefined) break;
+        const end = window.firstPage + window.pageCount;
+        const isLogged = this.#nextLogged(window.firstPage, end) < end;
+        const scanning = isLogged ? threads.scan(window.firstPage, window.pageCount) : undefined;
+        // Where an earlier one fails, nobody waits for it any more.
+        scanning?.catch(() => {});
+        if (isLogged) underWay += 1;
+        ahead.push({ ...window, scanning });
+      }
+      const next = ahead.shift();
+      if (next === undefined) return;
+      const { firstPage, pageCount, scanning } = next;
+      const scanned = await scanning;
+      if (scanned !== undefined) {
+        this.scanMs += scanned.scanMs / threads.threads;
+        this.#bitmap.bytes.set(scanned.dirty);
+        if (scanned.dirtyCount > 0) this.#visitRuns(firstPage, pageCount, scanned.pages, visit);
+        scanned.release();
+        underWay -= 1;
+      }
+      yield { firstPage, pageCount, dirty: scanned?.dirtyCount ?? 0 };
+    }
+  }
+
+  /** Windows of all memory, each in one region. */
+  *#windows(): Generator<Window, undefined, void> {
+    const ranges: [number, number][] = [];
+    this.#layout.split(0, this.#layout.memoryPages, (first, count) => ranges.push([first, first + count]));
+    for (const [start, end] of ranges) {
+      for (let firstPage = start; firstPage < end; firstPage += this.windowPages)
+        yield { firstPage, pageCount: Math.min(this.windowPages, end - firstPage) };
+    }
+    return undefined;
+  }
+
+  /** Visits the runs of the window's bitmap. */
+  #visitRuns(firstPage: number, pageCount: number, pages: Uint8Array, visit: DirtyVisitor): void {
+    const { pageBytes } = this.#layout;
     for (let from = 0; ; ) {
       const run = this.#kernels.bitmap.nextRun(this.#bitmap, pageCount, from);
-      if (run === undefined) return dirty;
+      if (run === undefined) return;
       from = run.start + run.length;
-      visit(firstPage + run.start, bytes.subarray(run.start * pageBytes, from * pageBytes));
+      if (this.#held !== undefined) setBits(this.#held, firstPage + run.start, run.length);
+      visit(firstPage + run.start, pages.subarray(run.start * pageBytes, from * pageBytes));
     }
   }
 
@@ -131,4 +247,19 @@ export class DirtyScanner {
       page += (page & 7) === 0 && (this.#log as Uint8Array)[page >>> 3] === 0 ? 8 : 1;
     return Math.min(page, end);
   }
+}
+
+/** The pages whose fingerprint is not that of a zero page, as a bitmap. */
+function heldPages(fingerprints: Uint8Array, zero: Uint8Array): Uint8Array {
+  const held = new Uint8Array(bitmapBytes(fingerprints.length / FINGERPRINT_BYTES));
+  for (let at = 0, page = 0; at < fingerprints.length; at += FINGERPRINT_BYTES, page++) {
+    let byte = 0;
+    while (byte < FINGERPRINT_BYTES && fingerprints[at + byte] === zero[byte]) byte += 1;
+    if (byte < FINGERPRINT_BYTES) setBits(held, page, 1);
+  }
+  return held;
+}
+
+function setBits(bitmap: Uint8Array, first: number, count: number): void {
+  for (let bit = first; bit < first + count; bit++) bitmap[bit >> 3] = (bitmap[bit >> 3] as number) | (1 << (bit & 7));
 }

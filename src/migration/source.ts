@@ -129,12 +129,13 @@ export class Source {
   }
 
   /**
-   * With the machine paused: sends what is still dirty, and the state, and has the destination compare a digest of everything. The destination
-   * is ready to run the machine when this returns.
+   * With the machine paused: sends what is still dirty, and the state once it is there, and has the destination compare a digest of everything.
+   * The destination is ready to run the machine when this returns.
    */
-  async copyRest(state: Uint8Array): Promise<{ readonly round: MeasuredRound; readonly digest: string }> {
-    const stateDigest = sha256(state);
+  async copyRest(saving: Promise<Uint8Array>): Promise<{ readonly round: MeasuredRound; readonly digest: string }> {
     const measure = await this.#sendDirtyPages(false);
+    const state = await saving;
+    const stateDigest = sha256(state);
     const { pageBytes, memoryPages } = this.#layout;
     const whole = state.length - (state.length % pageBytes);
     this.#encoder.add(memoryPages, state.subarray(0, whole));
@@ -205,20 +206,12 @@ export class Source {
       bytesSent: this.bytesSent,
       encoded: this.encoded,
     };
-    let encodeMs = 0;
-    const encode = (firstPage: number, pages: Uint8Array): void => {
-      const startMs = performance.now();
-      this.#encoder.add(firstPage, pages);
-      encodeMs += performance.now() - startMs;
-    };
-    scanner.beginRound();
     let turnMs = performance.now();
-    for (const { first, count } of this.#windows(scanner.windowPages)) {
-      const startMs = performance.now();
-      measure.dirty += scanner.scan(first, count, encode);
-      measure.scanMs += performance.now() - startMs;
+    const windows = scanner.scanRound((firstPage, pages) => this.#encoder.add(firstPage, pages));
+    for await (const { firstPage, pageCount, dirty } of windows) {
+      measure.dirty += dirty;
       await this.#sendBatches();
-      this.#onProgress({ round: this.#round, pagesScanned: first + count });
+      this.#onProgress({ round: this.#round, pagesScanned: firstPage + pageCount });
       if (performance.now() - this.#lastSentMs > ALIVE_AFTER_MS) {
         await this.#send(this.#channel.sendBytes(FrameType.alive, new Uint8Array(0)));
       }
@@ -228,19 +221,10 @@ export class Source {
       }
       this.#inbox.check();
     }
-    measure.scanMs -= encodeMs;
+    measure.scanMs = scanner.scanMs;
     this.#encoder.flush();
     await this.#sendBatches();
     return measure;
-  }
-
-  *#windows(windowPages: number): Generator<{ first: number; count: number }> {
-    const ranges: [number, number][] = [];
-    this.#layout.split(0, this.#layout.memoryPages, (first, count) => ranges.push([first, first + count]));
-    for (const [start, end] of ranges) {
-      for (let first = start; first < end; first += windowPages)
-        yield { first, count: Math.min(windowPages, end - first) };
-    }
   }
 
   async #sendBatches(): Promise<void> {

@@ -2,6 +2,7 @@ import type { Host } from "../guest/guest.js";
 import { FINGERPRINT_BYTES } from "../kernel/fingerprint.js";
 import { createKernels, type Kernels } from "../kernel/load.js";
 import type { Span } from "../kernel/span.js";
+import { zeroFingerprints } from "./fingerprints.js";
 import type { MemoryLayout } from "./layout.js";
 
 const WINDOW_BYTES = 1 << 20;
@@ -34,9 +35,14 @@ export class MemoryVerifier {
     this.fingerprints = new Uint8Array(layout.memoryPages * FINGERPRINT_BYTES);
   }
 
-  /** A verifier of a prepared host, all of whose memory is still to be read. */
+  /** A verifier of a prepared host, all of whose memory is still to be read where it is not known to be zero. */
   static async create(host: Host, layout: MemoryLayout, seed: string): Promise<MemoryVerifier> {
-    const verifier = new MemoryVerifier(host, layout, await createKernels(), seed);
+    const kernels = await createKernels();
+    const verifier = new MemoryVerifier(host, layout, kernels, seed);
+    if (host.isUntouched === true) {
+      verifier.fingerprints.set(zeroFingerprints(kernels, seed, layout.pageBytes, layout.memoryPages));
+      return verifier;
+    }
     layout.split(0, layout.memoryPages, (firstPage, pageCount) => verifier.written(firstPage, pageCount));
     return verifier;
   }
