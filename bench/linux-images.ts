@@ -2,7 +2,7 @@ import { access, mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { startDemoGuest, V86Guest } from "pageferry/node";
-import { defaultCacheFolder } from "../src/guest/v86/cache.js";
+import { defaultCacheFolder } from "../src/guest/debian/cache.js";
 
 const MEMORY_BYTES = 256 << 20;
 const WARM_UP_MS = 10_000;
@@ -19,7 +19,7 @@ export const IMAGES_NAME: string = `${MEMORY_BYTES >> 20} MiB of a Linux that co
 
 /** Paths of two images of a Linux guest's memory at work, a second apart. They are made at the first call, which takes a minute, and kept. */
 export async function linuxImages(): Promise<{ readonly before: string; readonly after: string }> {
-  const folder = join(defaultCacheFolder(), `memory-images-${FORMAT}`);
+  const folder = join(defaultCacheFolder("v86"), `memory-images-${FORMAT}`);
   const paths = { before: join(folder, "before.raw"), after: join(folder, "after.raw") };
   // The second is written last.
   const isThere = await access(paths.after).then(

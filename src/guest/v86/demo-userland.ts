@@ -1,4 +1,4 @@
-import { type InitramfsEntry, packInitramfs } from "./initramfs.js";
+import { type InitramfsEntry, packInitramfs } from "../debian/initramfs.js";
 
 /** What the guest prints once its shell takes commands. */
 export const READY_LINE = "PF ready";

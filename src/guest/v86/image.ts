@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { cached, defaultCacheFolder, sha256 } from "./cache.js";
+import { cached, defaultCacheFolder, sha256 } from "../debian/cache.js";
+import { withDebianPackages } from "../debian/packages.js";
 import { SerialConsole } from "./console.js";
-import { withDebianPackages } from "./debian.js";
 import { demoInitramfs, READY_LINE } from "./demo-userland.js";
 import type { V86Emulator, V86Shape } from "./emulator.js";
 import { createEmulator, type EmulatorOptions } from "./node.js";
@@ -16,7 +16,7 @@ const CACHE_FORMAT = 1;
 export interface DemoOptions {
   /** Default: 72 MiB. */
   readonly memoryBytes?: number;
-  /** Default: {@link defaultCacheFolder}. */
+  /** Default: {@link defaultCacheFolder}("v86"). */
   readonly cacheFolder?: string;
   /** Gets a line for every step that takes its time. */
   readonly onProgress?: (line: string) => void;
@@ -39,10 +39,10 @@ export interface DemoGuest {
 
 /** Debian's kernel, BIOS and busybox from the cache, or else by apt. Throws `missing-program` without apt, `image` where it fails. */
 export async function demoImages(options: DemoOptions = {}): Promise<DemoImages> {
-  const { cacheFolder = defaultCacheFolder(), onProgress = () => undefined } = options;
+  const { cacheFolder = defaultCacheFolder("v86"), onProgress = () => undefined } = options;
   const names = ["vmlinuz", "busybox", "bios.bin", "vgabios.bin"] as const;
   const files = await cached(cacheFolder, `images-${CACHE_FORMAT}`, names, () =>
-    withDebianPackages(join(cacheFolder, "packages"), onProgress, async (debian) => {
+    withDebianPackages("i386", join(cacheFolder, "packages"), onProgress, async (debian) => {
       const kernel = await debian.dependency("linux-image-686", /^linux-image-\d/);
       return {
         vmlinuz: await debian.readFileOf(kernel, `boot/${kernel.replace("linux-image", "vmlinuz")}`),
@@ -65,7 +65,7 @@ export async function demoImages(options: DemoOptions = {}): Promise<DemoImages>
  * it and keeps a saved state in the cache; later ones take less than a second. Throws what {@link demoImages} and {@link createEmulator} throw.
  */
 export async function startDemoGuest(options: DemoOptions = {}): Promise<DemoGuest> {
-  const { memoryBytes, cacheFolder = defaultCacheFolder(), onProgress = () => undefined } = options;
+  const { memoryBytes, cacheFolder = defaultCacheFolder("v86"), onProgress = () => undefined } = options;
   const images = await demoImages(options);
   const hardware: EmulatorOptions = {
     bios: images.bios,

@@ -8,10 +8,17 @@ import { sha256 } from "./cache.js";
 const execute = promisify(execFile);
 const MAX_OUTPUT_BYTES: number = 64 << 20;
 
-/** Takes files out of Debian packages for i386. */
+/** Debian's names of the architectures that guests are made for. */
+export type DebianArchitecture = "i386" | "amd64";
+
+/** Takes files out of Debian packages for one architecture. */
 export interface DebianSource {
   /** The package that `name` depends on and whose name matches. Throws `image`. */
   dependency(name: string, pattern: RegExp): Promise<string>;
+  /** The names of all packages that `name` cannot do without, itself among them. Throws `image`. */
+  closure(name: string): Promise<readonly string[]>;
+  /** Fetches a package and unpacks it. Gives the folder, which is gone when the work is done. Throws `image`. */
+  unpack(packageName: string): Promise<string>;
   /** Fetches a package and reads one of its files. Throws `image`. */
   readFileOf(packageName: string, path: string): Promise<Uint8Array>;
 }
@@ -22,6 +29,7 @@ export interface DebianSource {
  * stopped; several processes may work there at once. Throws `missing-program` without apt and dpkg, `image` where apt cannot provide a package.
  */
 export async function withDebianPackages<Result>(
+  architecture: DebianArchitecture,
   packageFolder: string,
   onProgress: (line: string) => void,
   work: (source: DebianSource) => Promise<Result>,
@@ -29,20 +37,21 @@ export async function withDebianPackages<Result>(
   await mkdir(packageFolder, { recursive: true });
   const folder = await mkdtemp(join(packageFolder, "apt-"));
   try {
-    return await work(await openSource(folder, packageFolder, onProgress));
+    return await work(await openSource(architecture, folder, packageFolder, onProgress));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
 async function openSource(
+  architecture: DebianArchitecture,
   folder: string,
   packageFolder: string,
   onProgress: (line: string) => void,
 ): Promise<DebianSource> {
   const settings = {
-    "APT::Architecture": "i386",
-    "APT::Architectures": "i386",
+    "APT::Architecture": architecture,
+    "APT::Architectures": architecture,
     "Dir::State::Lists": join(folder, "lists"),
     "Dir::Cache": join(folder, "cache"),
     "Dir::State::status": "/dev/null",
@@ -63,8 +72,35 @@ async function openSource(
       return await run(program, [...options, ...args, packageName], folder);
     } catch (error) {
       if (error instanceof GuestError && error.code === "missing-program") throw error;
-      const message = `apt cannot provide Debian's package ${packageName} for i386. Is this machine offline, or are its sources not Debian's?`;
+      const message = `apt cannot provide Debian's package ${packageName} for ${architecture}. Is this machine offline, or are its sources not Debian's?`;
       throw new GuestError("image", message, { cause: update instanceof Error ? update : error });
+    }
+  };
+
+  const unpack = async (packageName: string): Promise<string> => {
+    const [, file, sum] =
+      /^'[^']*' (\S+) \d+ SHA256:([0-9a-f]{64})$/m.exec(
+        await ask("apt-get", ["--print-uris", "download"], packageName),
+      ) ?? [];
+    if (file === undefined || sum === undefined || file.includes("/")) {
+      throw new GuestError("image", `apt gives no SHA-256 for Debian's package ${packageName}.`);
+    }
+    const archive = join(packageFolder, file);
+    if (!(await hasSum(archive, sum))) {
+      onProgress(`Fetching ${file}`);
+      await ask("apt-get", ["download"], packageName);
+      if (!(await hasSum(join(folder, file), sum))) {
+        throw new GuestError("image", `${file} is not what Debian's package list says: its SHA-256 differs.`);
+      }
+      await rename(join(folder, file), archive);
+    }
+    const content = join(folder, packageName);
+    try {
+      await run("dpkg-deb", ["-x", archive, content], folder);
+      return content;
+    } catch (cause) {
+      if (cause instanceof GuestError) throw cause;
+      throw new GuestError("image", `Debian's package ${packageName} cannot be unpacked.`, { cause });
     }
   };
 
@@ -78,30 +114,21 @@ async function openSource(
         throw new GuestError("image", `Debian's package ${name} depends on nothing like ${pattern}.`);
       return found;
     },
+    async closure(name) {
+      const needed = ["depends", "--recurse", "--no-recommends", "--no-suggests", "--no-enhances"];
+      const others = ["--no-conflicts", "--no-breaks", "--no-replaces"];
+      // Names stand at the beginning of a line; what depends on what, and virtual packages, do not.
+      return (await ask("apt-cache", [...needed, ...others], name))
+        .split("\n")
+        .filter((line) => /^[a-z0-9]/.test(line));
+    },
+    unpack,
     async readFileOf(packageName, path) {
-      const [, file, sum] =
-        /^'[^']*' (\S+) \d+ SHA256:([0-9a-f]{64})$/m.exec(
-          await ask("apt-get", ["--print-uris", "download"], packageName),
-        ) ?? [];
-      if (file === undefined || sum === undefined || file.includes("/")) {
-        throw new GuestError("image", `apt gives no SHA-256 for Debian's package ${packageName}.`);
-      }
-      const archive = join(packageFolder, file);
-      if (!(await hasSum(archive, sum))) {
-        onProgress(`Fetching ${file}`);
-        await ask("apt-get", ["download"], packageName);
-        if (!(await hasSum(join(folder, file), sum))) {
-          throw new GuestError("image", `${file} is not what Debian's package list says: its SHA-256 differs.`);
-        }
-        await rename(join(folder, file), archive);
-      }
-      const content = join(folder, packageName);
+      const content = await unpack(packageName);
       try {
-        await run("dpkg-deb", ["-x", archive, content], folder);
         return await readFile(join(content, path));
       } catch (cause) {
-        if (cause instanceof GuestError) throw cause;
-        throw new GuestError("image", `${path} cannot be taken out of Debian's package ${packageName}.`, { cause });
+        throw new GuestError("image", `${path} is not in Debian's package ${packageName}.`, { cause });
       }
     },
   };
@@ -122,7 +149,7 @@ async function run(program: string, args: readonly string[], folder: string): Pr
     return (await execute(program, args, { cwd: folder, env, maxBuffer: MAX_OUTPUT_BYTES })).stdout;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
-    const message = `The program ${program} is missing: the demo guest is made from Debian's packages.`;
+    const message = `The program ${program} is missing: guests are made from Debian's packages.`;
     throw new GuestError("missing-program", message, { cause });
   }
 }

@@ -9,9 +9,9 @@ export type CacheFiles<Name extends string> = Readonly<Record<Name, Uint8Array>>
 /** Names the files of an entry and their SHA-256, in the form that `sha256sum -c` reads. */
 const SUMS_FILE = "SHA256SUMS";
 
-/** Where what was fetched and made is kept: `$XDG_CACHE_HOME/pageferry/v86`, or below `~/.cache`. */
-export function defaultCacheFolder(): string {
-  return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "pageferry", "v86");
+/** Where what was fetched and made for guests of a kind is kept: `$XDG_CACHE_HOME/pageferry/KIND`, or below `~/.cache`. */
+export function defaultCacheFolder(kind: "v86" | "qemu"): string {
+  return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "pageferry", kind);
 }
 
 /**

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { cached, defaultCacheFolder } from "../../../src/guest/v86/cache.js";
+import { cached, defaultCacheFolder } from "../../../src/guest/debian/cache.js";
 
 let folder: string;
 beforeEach(() => {
@@ -59,9 +59,9 @@ describe("cache", () => {
   it("lies where the user's caches lie", () => {
     const before = process.env["XDG_CACHE_HOME"];
     process.env["XDG_CACHE_HOME"] = "/caches";
-    expect(defaultCacheFolder()).toBe("/caches/pageferry/v86");
+    expect(defaultCacheFolder("qemu")).toBe("/caches/pageferry/qemu");
     process.env["XDG_CACHE_HOME"] = "";
-    expect(defaultCacheFolder()).toMatch(/\/\.cache\/pageferry\/v86$/);
+    expect(defaultCacheFolder("v86")).toMatch(/\/\.cache\/pageferry\/v86$/);
     if (before === undefined) delete process.env["XDG_CACHE_HOME"];
     else process.env["XDG_CACHE_HOME"] = before;
   });

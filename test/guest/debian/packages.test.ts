@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { withDebianPackages } from "../../../src/guest/v86/debian.js";
+import { withDebianPackages } from "../../../src/guest/debian/packages.js";
 
 const PATH = process.env["PATH"];
 const ARCHIVE = "an archive";
@@ -20,6 +20,7 @@ const APT_GET = `case "$*" in
 *) exit 100 ;;
 esac`;
 const APT_CACHE = `case "$*" in
+*APT::Architecture=amd64*depends*linux) printf 'linux\\n  Depends: other\\n |Depends: linux-image-9\\n    linux-image-8\\nother\\n<virtual>\\n' ;;
 *linux) printf 'Package: linux\\nDepends: other (>= 1), linux-image-9 (= 9) | linux-image-8\\n' ;;
 *) exit 100 ;;
 esac`;
@@ -47,6 +48,7 @@ afterEach(() => {
 
 const readBusybox = (): Promise<Uint8Array> =>
   withDebianPackages(
+    "i386",
     packages,
     () => undefined,
     (debian) => debian.readFileOf("busybox", "bin/busybox"),
@@ -67,6 +69,7 @@ describe("Debian packages", () => {
   it("are found by what depends on them", async () => {
     const find = (name: string, pattern: RegExp): Promise<string> =>
       withDebianPackages(
+        "amd64",
         packages,
         () => undefined,
         (debian) => debian.dependency(name, pattern),
@@ -74,6 +77,18 @@ describe("Debian packages", () => {
     expect(await find("linux", /^linux-image-\d/)).toBe("linux-image-9");
     await expect(find("linux", /^windows/)).rejects.toMatchObject({ code: "image" });
     await expect(find("nothing", /./)).rejects.toMatchObject({ code: "image" });
+  });
+
+  it("are told with all that they need", async () => {
+    const closure = (name: string): Promise<readonly string[]> =>
+      withDebianPackages(
+        "amd64",
+        packages,
+        () => undefined,
+        (debian) => debian.closure(name),
+      );
+    expect(await closure("linux")).toEqual(["linux", "other"]);
+    await expect(closure("nothing")).rejects.toMatchObject({ code: "image" });
   });
 
   it("are not fetched again after a failure", async () => {
