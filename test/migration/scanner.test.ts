@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { Guest, Machine, MemoryRegion } from "../../src/guest/guest.js";
+import type { Guest, Machine, MemoryRegion, ScanThreads } from "../../src/guest/guest.js";
+import { bitmapBytes } from "../../src/kernel/arena.js";
+import { hasBit } from "../../src/kernel/bitmap.js";
 import { createKernels } from "../../src/kernel/load.js";
 import { zeroFingerprints } from "../../src/migration/fingerprints.js";
 import { MemoryLayout, pagesOf } from "../../src/migration/layout.js";
@@ -10,7 +12,7 @@ const SEED = "0123456789abcdef";
 const SCRATCH_BYTES = 128 << 10;
 
 /** How a guest lets its memory be scanned. */
-const WAYS = ["copied", "in place", "logged"] as const;
+const WAYS = ["copied", "in place", "logged", "allocated", "threads", "threads, allocated"] as const;
 type Way = (typeof WAYS)[number];
 
 /** A guest of several regions that stands still and is written to by the test; the rest of a region's last page is zero. */
@@ -18,6 +20,8 @@ class StillGuest implements Guest {
   readonly machine: Machine;
   readonly inPlace?: NonNullable<Guest["inPlace"]>;
   readonly takeDirtyPages?: (bitmap: Uint8Array) => void;
+  readonly markAllocatedPages?: (bitmap: Uint8Array) => void;
+  readonly startScanThreads?: (seed: string, windowPages: number) => Promise<ScanThreads>;
   readonly layout: MemoryLayout;
   readonly #memory: WebAssembly.Memory;
   readonly #logged = new Set<number>();
@@ -37,9 +41,24 @@ class StillGuest implements Guest {
     if (way === "logged") {
       this.takeDirtyPages = (bitmap) => {
         bitmap.fill(0);
-        for (const page of this.#logged) bitmap[page >> 3] = (bitmap[page >> 3] as number) | (1 << (page & 7));
+        for (const page of this.#logged) setBit(bitmap, page);
         this.#logged.clear();
       };
+    }
+    if (way.endsWith("allocated")) this.markAllocatedPages = (bitmap) => this.#allocated(bitmap);
+    if (way.startsWith("threads")) {
+      this.startScanThreads = async (seed, windowPages) => await startPlainThreads(this, seed, windowPages);
+    }
+  }
+
+  /** A hole: reads as zeros, and is not told to be allocated. */
+  punch(page: number): void {
+    this.pages(page, 1).fill(0);
+  }
+
+  #allocated(bitmap: Uint8Array): void {
+    for (let page = 0; page < this.layout.memoryPages; page++) {
+      if (this.pages(page, 1).some((byte) => byte !== 0)) setBit(bitmap, page);
     }
   }
 
@@ -67,21 +86,69 @@ class StillGuest implements Guest {
   }
 }
 
-/** Scans everything once; the pages that were visited, and checks that they are given as they are. */
-function scanAll(guest: StillGuest, scanner: DirtyScanner): number[] {
+function setBit(bitmap: Uint8Array, bit: number): void {
+  bitmap[bit >> 3] = (bitmap[bit >> 3] as number) | (1 << (bit & 7));
+}
+
+/** What threads do, without threads: answers come late and out of order, and a window holds garbage where nothing changed. */
+async function startPlainThreads(guest: StillGuest, seed: string, windowPages: number): Promise<ScanThreads> {
+  const { arena, fingerprint } = await createKernels();
   const { pageBytes } = guest.machine;
-  const { layout } = guest;
+  const page = arena.allocatePages(1, pageBytes);
+  const secret = fingerprint.secret(BigInt(`0x${seed}`));
+  const known = arena.allocate(16);
+  const changed = arena.allocateBitmap(1);
+  const fingerprints = new Uint8Array(guest.layout.memoryPages * 16);
+  const log = new Uint8Array(bitmapBytes(guest.layout.memoryPages));
+  let underWay = 0;
+  return {
+    threads: 2,
+    windowsAhead: 3,
+    fingerprints,
+    log,
+    async scan(firstPage, pageCount) {
+      underWay += 1;
+      expect(underWay, "windows under way").toBeLessThanOrEqual(3);
+      if (underWay % 2 === 0) await new Promise((resolve) => setImmediate(resolve));
+      const pages = new Uint8Array(windowPages * pageBytes).fill(0xee);
+      const dirty = new Uint8Array(bitmapBytes(windowPages));
+      let dirtyCount = 0;
+      for (let at = 0; at < pageCount; at++) {
+        if (!hasBit(log, firstPage + at)) continue;
+        guest.readPages(firstPage + at, page.bytes);
+        const mine = fingerprints.subarray((firstPage + at) * 16, (firstPage + at + 1) * 16);
+        known.bytes.set(mine);
+        if (fingerprint.scan(page, pageBytes, secret, known, changed) === 0) continue;
+        mine.set(known.bytes);
+        pages.set(page.bytes, at * pageBytes);
+        setBit(dirty, at);
+        dirtyCount += 1;
+      }
+      const release = (): void => {
+        pages.fill(0xee);
+        underWay -= 1;
+      };
+      return { pages, dirty, dirtyCount, scanMs: 1, release };
+    },
+  };
+}
+
+/** Scans everything once; the pages that were visited, and checks that they are given as they are. */
+async function scanAll(guest: StillGuest, scanner: DirtyScanner): Promise<number[]> {
+  const { pageBytes } = guest.machine;
   const visited: number[] = [];
   let counted = 0;
-  scanner.beginRound();
-  layout.split(0, layout.memoryPages, (start, count) => {
-    for (let first = start; first < start + count; first += scanner.windowPages) {
-      counted += scanner.scan(first, Math.min(scanner.windowPages, start + count - first), (firstPage, pages) => {
-        expect(Buffer.compare(pages, guest.pages(firstPage, pages.length / pageBytes))).toBe(0);
-        for (let page = 0; page < pages.length / pageBytes; page++) visited.push(firstPage + page);
-      });
-    }
+  let end = 0;
+  const windows = scanner.scanRound((firstPage, pages) => {
+    expect(Buffer.compare(pages, guest.pages(firstPage, pages.length / pageBytes))).toBe(0);
+    for (let page = 0; page < pages.length / pageBytes; page++) visited.push(firstPage + page);
   });
+  for await (const { firstPage, pageCount, dirty } of windows) {
+    expect(firstPage, "windows follow each other").toBe(end);
+    end = firstPage + pageCount;
+    counted += dirty;
+  }
+  expect(end).toBe(guest.layout.memoryPages);
   expect(counted).toBe(visited.length);
   return visited;
 }
@@ -107,7 +174,6 @@ describe.each(WAYS)("scanner, memory %s", (way) => {
       const random = new Random(pageBytes);
       for (let page = 0; page < memoryPages; page += 3) guest.write(page, random.bytes(16));
       const scanner = await scannerOf(guest);
-      expect(scanner.windowPages).toBe(windowPages);
       let known: Buffer = Buffer.alloc(memoryPages * pageBytes);
       for (let round = 0; round < 6; round++) {
         const now = Buffer.from(guest.pages(0, memoryPages));
@@ -115,8 +181,8 @@ describe.each(WAYS)("scanner, memory %s", (way) => {
           const [from, to] = [page * pageBytes, (page + 1) * pageBytes];
           return now.compare(known, from, to, from, to) !== 0;
         });
-        expect(scanAll(guest, scanner)).toEqual(changed);
-        expect(scanAll(guest, scanner)).toEqual([]);
+        expect(await scanAll(guest, scanner)).toEqual(changed);
+        expect(await scanAll(guest, scanner)).toEqual([]);
         known = now;
         // Writes here and there, some of which change nothing; the last pages of regions, and of bytes within them, too.
         for (let writes = random.below(40); writes > 0; writes--) {
@@ -137,13 +203,13 @@ describe("scanner, write log", () => {
     const guest = new StillGuest(4096, [{ name: "ram", byteLength: 64 * 4096 }], "logged");
     guest.write(7, Uint8Array.of(1));
     guest.takeDirtyPages?.(new Uint8Array(8));
-    expect(scanAll(guest, await scannerOf(guest))).toEqual([7]);
+    expect(await scanAll(guest, await scannerOf(guest))).toEqual([7]);
   });
 
   it("afterwards reads no page that was not written, nor one near to it", async () => {
     const guest = new StillGuest(4096, [{ name: "ram", byteLength: 256 * 4096 }], "logged");
     const scanner = await scannerOf(guest);
-    scanAll(guest, scanner);
+    await scanAll(guest, scanner);
     const read: number[] = [];
     const readPages = guest.readPages.bind(guest);
     guest.readPages = (firstPage, into) => {
@@ -151,7 +217,55 @@ describe("scanner, write log", () => {
       readPages(firstPage, into);
     };
     for (const page of [0, 5, 100, 255]) guest.write(page, Uint8Array.of(1));
-    expect(scanAll(guest, scanner)).toEqual([0, 5, 100, 255]);
+    expect(await scanAll(guest, scanner)).toEqual([0, 5, 100, 255]);
     expect(read).toEqual([0, 1, 2, 3, 4, 5, 100, 255]);
+  });
+});
+
+describe("scanner, allocated pages", () => {
+  const regions = [{ name: "ram", byteLength: 600 * 4096 }];
+
+  it("reads no page that was never anything but a hole", async () => {
+    const guest = new StillGuest(4096, regions, "allocated");
+    const read = new Set<number>();
+    const readPages = guest.readPages.bind(guest);
+    guest.readPages = (firstPage, into) => {
+      for (let page = 0; page < into.length / 4096; page++) read.add(firstPage + page);
+      readPages(firstPage, into);
+    };
+    for (const page of [3, 300, 599]) guest.write(page, Uint8Array.of(1));
+    const scanner = await scannerOf(guest);
+    expect(await scanAll(guest, scanner)).toEqual([3, 300, 599]);
+    expect([...read]).toEqual([3, 300, 599]);
+  });
+
+  it.each(["allocated", "threads, allocated"] as const)("finds pages that became holes (%s)", async (way) => {
+    const guest = new StillGuest(4096, regions, way);
+    guest.write(5, Uint8Array.of(1));
+    const scanner = await scannerOf(guest);
+    expect(await scanAll(guest, scanner)).toEqual([5]);
+    guest.punch(5);
+    expect(await scanAll(guest, scanner)).toEqual([5]);
+  });
+
+  it("finds holes where the destination's older image has something", async () => {
+    const guest = new StillGuest(4096, regions, "allocated");
+    const fingerprints = zeroFingerprints(await createKernels(), SEED, 4096, 600);
+    fingerprints[77 * 16] = (fingerprints[77 * 16] as number) ^ 1;
+    const scanner = await DirtyScanner.create(guest, guest.layout, SEED, fingerprints);
+    expect(await scanAll(guest, scanner)).toEqual([77]);
+  });
+});
+
+describe("scanner, threads", () => {
+  it("ends with the error of a window that could not be read", async () => {
+    const guest = new StillGuest(4096, [{ name: "ram", byteLength: 5000 * 4096 }], "threads");
+    const readPages = guest.readPages.bind(guest);
+    guest.readPages = (firstPage, into) => {
+      if (firstPage === 4000) throw new Error("no such page");
+      readPages(firstPage, into);
+    };
+    const scanner = await scannerOf(guest);
+    await expect(scanAll(guest, scanner)).rejects.toThrow("no such page");
   });
 });

@@ -45,6 +45,27 @@ describe("verifier", () => {
     expectSameBytes(await fingerprintsOf(await preparedHost()), zero);
   });
 
+  it("does not read a memory that is known to be untouched", async () => {
+    const host = await preparedHost();
+    let reads = 0;
+    const untouched = {
+      isUntouched: true,
+      readPages: (firstPage: number, into: Uint8Array) => {
+        reads += 1;
+        host.readPages(firstPage, into);
+      },
+    } as unknown as MemoryHost;
+    const verifier = await MemoryVerifier.create(untouched, layout, SEED);
+    verifier.catchUp();
+    expect(reads).toBe(0);
+    expectSameBytes(verifier.fingerprints, await fingerprintsOf(host));
+    host.writePages(3, new Uint8Array(PAGE_BYTES).fill(7));
+    verifier.written(3, 1);
+    verifier.catchUp();
+    expect(reads).toBe(1);
+    expectSameBytes(verifier.fingerprints, await fingerprintsOf(host));
+  });
+
   it("after any writes knows what it would know from reading everything", async () => {
     const host = await preparedHost();
     const random = new Random(8);
