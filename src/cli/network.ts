@@ -3,6 +3,9 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Connection } from "../transport/connection.js";
 import { readCredentials } from "../transport/credentials.js";
 import { limitBandwidth } from "../transport/limit.js";
+import { resumableConnect } from "../transport/resumable.js";
+import { ResumableAcceptor } from "../transport/resumable-acceptor.js";
+import type { ResumableOptions, ResumableState } from "../transport/resumable-options.js";
 import { connectTcp, type Listener, listenTcp } from "../transport/tcp.js";
 import { connectTls, listenTls } from "../transport/tls.js";
 import { CommandError, ExitCode } from "./exit-codes.js";
@@ -18,32 +21,50 @@ export interface Address {
 export interface NetworkOptions {
   readonly credentials?: string;
   readonly insecure?: true;
+  /** How long a lost link is tried to be resumed, in s. */
+  readonly reconnectFor: number;
 }
 
-/** Adds `--credentials` and `--insecure`. */
+/** What a migration waits for a silent peer beyond the time in which a lost link may come back. */
+const PATIENCE_MS = 30_000;
+/** Three weeks; timers do not wait for much longer. */
+const MAX_SECONDS = 1_814_400;
+
+/** Adds `--credentials`, `--insecure` and `--reconnect-for`. */
 export function addNetworkOptions(command: Command): Command {
   return command
     .option(
       "--credentials <folder>",
       "this host's key and certificates, as `pageferry keygen` makes them: mutual TLS 1.3",
     )
-    .option("--insecure", "beyond this machine without encryption and without knowing who is there");
+    .option("--insecure", "beyond this machine without encryption and without knowing who is there")
+    .option("--reconnect-for <seconds>", "how long to try where the link is lost, before giving up", parseSeconds, 30);
 }
 
-/** Connects with TLS where there are credentials, else without on loopback or where that was asked for. */
-export async function connect(
-  address: Address,
-  options: NetworkOptions & { readonly serverName?: string; readonly bandwidth?: number },
-): Promise<Connection> {
-  const connection = await open(address, options);
+/** How long a migration is to bear silence: longer than the link may be away. */
+export function timeoutMsOf({ reconnectFor }: NetworkOptions): number {
+  return reconnectFor * 1000 + PATIENCE_MS;
+}
+
+/** Options of {@link connect}. */
+export interface ConnectOptions extends NetworkOptions {
+  readonly serverName?: string;
+  readonly bandwidth?: number;
+}
+
+/** Connects with TLS where there are credentials, else without on loopback or where that was asked for; and again where the link is lost. */
+export async function connect(address: Address, options: ConnectOptions): Promise<Connection> {
   const { bandwidth } = options;
-  return bandwidth === undefined ? connection : limitBandwidth(connection, { bytesPerSecond: bandwidth });
+  const dial = async (): Promise<Connection> => {
+    const inner = await open(address, options);
+    return bandwidth === undefined ? inner : limitBandwidth(inner, { bytesPerSecond: bandwidth });
+  };
+  return await resumableConnect(dial, resumableOptionsOf(options));
 }
 
-async function open(address: Address, options: NetworkOptions & { readonly serverName?: string }): Promise<Connection> {
-  const { credentials, serverName } = options;
+async function open(address: Address, { credentials, insecure, serverName }: ConnectOptions): Promise<Connection> {
   if (credentials === undefined) {
-    checkInsecure(address, options);
+    checkInsecure(address, insecure);
     return await connectTcp(address);
   }
   return await connectTls({
@@ -59,11 +80,43 @@ export async function listen(
   options: NetworkOptions,
   onConnection: (connection: Connection) => void,
 ): Promise<Listener> {
-  if (options.credentials === undefined) {
-    checkInsecure(address, options);
-    return await listenTcp(address, onConnection);
-  }
-  return await listenTls({ ...address, credentials: await readCredentials(options.credentials) }, onConnection);
+  const { credentials, insecure } = options;
+  const acceptor = new ResumableAcceptor(resumableOptionsOf(options), onConnection);
+  const accept = (inner: Connection): void => acceptor.accept(inner);
+  if (credentials === undefined) checkInsecure(address, insecure);
+  const listener =
+    credentials === undefined
+      ? await listenTcp(address, accept)
+      : await listenTls({ ...address, credentials: await readCredentials(credentials) }, accept);
+  return {
+    port: listener.port,
+    async close() {
+      await listener.close();
+      acceptor.close();
+    },
+  };
+}
+
+function resumableOptionsOf({ reconnectFor }: NetworkOptions): ResumableOptions {
+  return {
+    giveUpMs: reconnectFor * 1000,
+    onStateChange: (state, reason, { peer }) => {
+      const line = stateLine(state, reason, peer === undefined ? "the other side" : peer.name, reconnectFor);
+      if (line !== undefined) console.error(`pageferry: ${line}`);
+    },
+  };
+}
+
+/** An end is told by whoever used the connection. */
+function stateLine(
+  state: ResumableState,
+  reason: Error | undefined,
+  peer: string,
+  seconds: number,
+): string | undefined {
+  if (state === "connected") return `The link to ${peer} is back.`;
+  if (state === "ended") return undefined;
+  return `The link to ${peer} is lost; trying for ${seconds} s to get it back. (${reason?.message})`;
 }
 
 /** Reads `HOST:PORT`, `[IPV6]:PORT`, `:PORT` or `PORT`; the host is this machine where it is missing. */
@@ -89,6 +142,13 @@ export function parsePositive(text: string): number {
   return value;
 }
 
+/** Reads a positive number of seconds that a timer can wait for. */
+export function parseSeconds(text: string): number {
+  const seconds = parsePositive(text);
+  if (seconds > MAX_SECONDS) throw new InvalidArgumentError(`It must be at most ${MAX_SECONDS} seconds.`);
+  return seconds;
+}
+
 /** `--compression`. */
 export function compressionOption(): Option {
   return new Option(
@@ -99,7 +159,7 @@ export function compressionOption(): Option {
     .default("auto");
 }
 
-function checkInsecure({ host }: Address, { insecure }: NetworkOptions): void {
+function checkInsecure({ host }: Address, insecure: true | undefined): void {
   if (insecure || isLoopback(host)) return;
   throw new CommandError(
     ExitCode.usage,

@@ -18,6 +18,7 @@ import {
   type NetworkOptions,
   parseAddress,
   parseByteOption,
+  timeoutMsOf,
 } from "./network.js";
 import { Policy } from "./policy.js";
 import { formatBytes, formatMs } from "./units.js";
@@ -72,6 +73,7 @@ async function receive(options: ReceiveOptions): Promise<void> {
     },
     host: (request) => hostOf(request, policy, options.base),
     memoryLimitBytes,
+    timeoutMs: timeoutMsOf(options),
   });
   let end: (error?: Error) => void = () => {};
   const ended = new Promise<void>((resolve, reject) => {

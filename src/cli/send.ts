@@ -19,6 +19,7 @@ import {
   parseAddress,
   parseByteOption,
   parsePositive,
+  timeoutMsOf,
 } from "./network.js";
 import { createProgressBar, migrationUpdate } from "./progress-bar.js";
 import { reportText } from "./report-text.js";
@@ -89,6 +90,7 @@ async function send(image: string | undefined, options: SendOptions): Promise<vo
           downtimeLimitMs: options.downtimeLimit,
           onStall: options.onStall,
           ...(options.cache !== undefined && { cacheBytes: options.cache }),
+          timeoutMs: timeoutMsOf(options),
           signal,
           reconnect: () => connect(options.to, options),
         }),

@@ -5,7 +5,8 @@ export type TransportErrorCode =
   | "connection-lost"
   | "connect-failed"
   | "not-authenticated"
-  | "credentials";
+  | "credentials"
+  | "session-unknown";
 
 /** Every error that connections throw. */
 export class TransportError extends Error {

@@ -5,6 +5,8 @@ import { delayConnection } from "../../src/transport/latency.js";
 import { limitBandwidth } from "../../src/transport/limit.js";
 import { messagePortConnection } from "../../src/transport/message-port.js";
 import { connectionPair } from "../../src/transport/pair.js";
+import { resumableConnect } from "../../src/transport/resumable.js";
+import { ResumableAcceptor } from "../../src/transport/resumable-acceptor.js";
 import { connectTcp, listenTcp } from "../../src/transport/tcp.js";
 import { connectTls, listenTls } from "../../src/transport/tls.js";
 
@@ -87,6 +89,30 @@ function wrapped(name: string, ends: Ends, moreBytes: number, wrap: (connection:
   };
 }
 
+/** What is in a resumable connection's own buffers: unsent, to be sent again, and unread. */
+const RESUMABLE_BYTES = 18 * MIB;
+
+/** A connection that can be resumed, over one that is not cut here. */
+function resumable(ends: Ends): Ends {
+  return {
+    name: `resumable over ${ends.name}`,
+    bufferedBytes: ends.bufferedBytes + RESUMABLE_BYTES,
+    async open() {
+      let arrive: (connection: Connection) => void = () => {};
+      const arrived = new Promise<Connection>((resolve) => {
+        arrive = resolve;
+      });
+      const acceptor = new ResumableAcceptor({}, arrive);
+      const dial = async (): Promise<Connection> => {
+        const [here, there] = await ends.open();
+        acceptor.accept(there);
+        return here;
+      };
+      return [await resumableConnect(dial), await arrived];
+    },
+  };
+}
+
 const fast = { bytesPerSecond: 1e9, burstBytes: MIB };
 
 /** Every connection and wrapper that there is. */
@@ -102,4 +128,7 @@ export const allEnds: readonly Ends[] = [
   wrapped("limit and delay", messagePort, 68 * MIB, (inner) =>
     limitBandwidth(delayConnection(inner, { latencyMs: 1 }), fast),
   ),
+  resumable(pair),
+  resumable(tcp),
+  resumable(wrapped("limit", tls, 2 * MIB, (inner) => limitBandwidth(inner, fast))),
 ];
