@@ -17,6 +17,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import * as pageferry from "pageferry";
 import { connectTcp, listenTcp } from "pageferry/node";
+import { QemuGuest, QemuHost } from "pageferry/qemu";
 const require = createRequire(import.meta.url);
 const manifest = require("pageferry/package.json");
 for (const name of Object.keys(manifest.exports)) require.resolve(`pageferry${name.slice(1)}`);
@@ -35,6 +36,7 @@ const { outcome } = await pageferry.migrate(guest, await connectTcp({ host: "127
 host.content.stop();
 await listener.close();
 if (outcome !== "completed" || host.content.wrongPages().length > 0) throw new Error("the migration does not work");
+if (typeof QemuGuest.open !== "function" || typeof QemuHost !== "function") throw new Error("QEMU is missing");
 JS
 node test.js
 npx --no-install pageferry --version

@@ -2,6 +2,7 @@ import { GuestError } from "../errors.js";
 import type { Host, Machine } from "../guest.js";
 import type { QmpAddress } from "./address.js";
 import { loadDeviceState, prepareForDeviceState } from "./device-state.js";
+import { QmpError } from "./errors.js";
 import { Guardian } from "./guardian.js";
 import { matchMachine } from "./machine.js";
 import { QemuProcess } from "./process.js";
@@ -96,12 +97,15 @@ export class QemuHost implements Host {
     await (this.#process?.leave() ?? qmp.close());
   }
 
-  /** A QEMU that was started here, or that has been given a state, is ended; one that only waited goes on waiting. */
+  /**
+   * A QEMU that was started here, or that has been given a state, is ended; one that only waited goes on waiting. Throws where it may not have
+   * ended.
+   */
   async discard(): Promise<void> {
     this.#ram?.close();
     this.#guardian?.end();
     if (this.#process !== undefined) await this.#process.kill();
-    else if (this.#isLoaded) await this.#qmp?.execute("quit").catch(() => {});
+    else if (this.#isLoaded && "qmp" in this.#options) await endQemu(this.#options.qmp, this.#qmp);
     await this.#qmp?.close();
   }
 
@@ -110,5 +114,26 @@ export class QemuHost implements Host {
       throw new GuestError("argument", "The host has not been prepared.");
     }
     return { qmp: this.#qmp, ram: this.#ram, guardian: this.#guardian };
+  }
+}
+
+/** Also where the connection to it is lost, for it may run nevertheless. */
+async function endQemu(address: QmpAddress, qmp: QmpClient | undefined): Promise<void> {
+  const isDone = await qmp?.execute("quit").then(
+    () => true,
+    () => false,
+  );
+  if (isDone) return;
+  let again: QmpClient;
+  try {
+    again = await QmpClient.connect(address);
+  } catch (error) {
+    if (error instanceof QmpError && error.code === "connect-failed") return;
+    throw error;
+  }
+  try {
+    await again.execute("quit");
+  } finally {
+    await again.close();
   }
 }

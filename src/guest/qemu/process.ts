@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -75,9 +76,9 @@ export class QemuProcess {
     await this.qmp.close();
   }
 
-  /** Ends it. */
+  /** Ends it; it has gone when this resolves. */
   async kill(): Promise<void> {
-    this.#process.kill("SIGKILL");
+    if (this.#process.exitCode === null && this.#process.kill("SIGKILL")) await once(this.#process, "exit");
     await this.qmp.close();
     await rm(this.#folder, { recursive: true, force: true });
   }

@@ -44,7 +44,8 @@ export async function findRamFiles(qmp: QmpClient): Promise<RamFile[]> {
     }
     if (share !== true) throw unfit(`Its memory backend ${id} is not shared: share=on is missing.`);
     const property = async (name: string): Promise<unknown> => qmp.execute("qom-get", { path, property: name });
-    if (await property("readonly")) continue;
+    // It is the same everywhere.
+    if (v.parse(v.boolean(), await property("readonly"))) continue;
     files.push({ name: id, byteLength: size, path: v.parse(v.string(), await property("mem-path")) });
   }
   const sizes = v.parse(summary, await qmp.execute("query-memory-size-summary"));
