@@ -251,11 +251,13 @@ export class DirtyScanner {
 
 /** The pages whose fingerprint is not that of a zero page, as a bitmap. */
 function heldPages(fingerprints: Uint8Array, zero: Uint8Array): Uint8Array {
-  const held = new Uint8Array(bitmapBytes(fingerprints.length / FINGERPRINT_BYTES));
-  for (let at = 0, page = 0; at < fingerprints.length; at += FINGERPRINT_BYTES, page++) {
-    let byte = 0;
-    while (byte < FINGERPRINT_BYTES && fingerprints[at + byte] === zero[byte]) byte += 1;
-    if (byte < FINGERPRINT_BYTES) setBits(held, page, 1);
+  const words = new Uint32Array(fingerprints.buffer, fingerprints.byteOffset, fingerprints.length / 4);
+  const [first, second, third, fourth] = new Uint32Array(zero.buffer, zero.byteOffset, 4) as unknown as number[];
+  const held = new Uint8Array(bitmapBytes(words.length / 4));
+  for (let at = 0; at < words.length; at += 4) {
+    const isZero =
+      words[at] === first && words[at + 1] === second && words[at + 2] === third && words[at + 3] === fourth;
+    if (!isZero) setBits(held, at / 4, 1);
   }
   return held;
 }
