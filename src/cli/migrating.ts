@@ -13,6 +13,7 @@ import {
   parseAddress,
   parseByteOption,
   parsePositive,
+  timeoutMsOf,
 } from "./network.js";
 import { createProgressBar, migrationUpdate } from "./progress-bar.js";
 import { reportText } from "./report-text.js";
@@ -66,6 +67,7 @@ export async function moveGuest(guest: Guest, options: MigrationOptions): Promis
           downtimeLimitMs: options.downtimeLimit,
           onStall: options.onStall,
           ...(options.cache !== undefined && { cacheBytes: options.cache }),
+          timeoutMs: timeoutMsOf(options),
           signal,
           reconnect: () => connect(options.to, options),
         }),

@@ -6,30 +6,19 @@ import type { Host } from "../guest/guest.js";
 import { MemoryHost } from "../guest/memory/host.js";
 import { V86Host } from "../guest/v86/host.js";
 import { createEmulator, installedVersion } from "../guest/v86/node.js";
-import type { Arrival, ArrivalRequest } from "../migration/arrival.js";
+import type { ArrivalRequest } from "../migration/arrival.js";
 import { Destination } from "../migration/destination.js";
 import { MigrationError } from "../migration/errors.js";
-import type { Connection } from "../transport/connection.js";
 import { CommandError, ExitCode } from "./exit-codes.js";
-import {
-  type Address,
-  addNetworkOptions,
-  listen,
-  type NetworkOptions,
-  parseAddress,
-  parseByteOption,
-  timeoutMsOf,
-} from "./network.js";
+import { addNetworkOptions, parseAddress, parseByteOption, timeoutMsOf } from "./network.js";
 import { Policy } from "./policy.js";
-import { formatBytes, formatMs } from "./units.js";
+import { arrivalSentence, describeArrival, type ReceivingOptions, serveDestination } from "./receiving.js";
 
-interface ReceiveOptions extends NetworkOptions {
-  readonly listen: Address;
+interface ReceiveOptions extends ReceivingOptions {
   readonly into?: string;
   readonly policy?: string;
   readonly base?: string;
   readonly memoryLimit: number;
-  readonly once?: true;
   readonly json?: true;
 }
 
@@ -75,34 +64,10 @@ async function receive(options: ReceiveOptions): Promise<void> {
     memoryLimitBytes,
     timeoutMs: timeoutMsOf(options),
   });
-  let end: (error?: Error) => void = () => {};
-  const ended = new Promise<void>((resolve, reject) => {
-    end = (error) => (error === undefined ? resolve() : reject(error));
+  await serveDestination(destination, options, (arrival) => {
+    console.log(options.json ? JSON.stringify(describeArrival(arrival)) : arrivalSentence(arrival));
+    return options.once === true && arrival.machine.kind === "file";
   });
-  const serve = (connection: Connection): void => {
-    destination.receive(connection).then(
-      (arrival) => {
-        if (arrival === undefined) return;
-        console.log(options.json ? JSON.stringify(describe(arrival)) : sentence(arrival));
-        if (options.once && arrival.machine.kind === "file") end();
-      },
-      (error: MigrationError) => {
-        console.error(`pageferry: ${error.message} (${error.code})`);
-        if (options.once) end(error);
-      },
-    );
-  };
-  const listener = await listen(options.listen, options, serve);
-  console.log(`Waiting for machines at ${options.listen.host}:${listener.port}${secrecyOf(options)}.`);
-  const stop = (): void => end(new CommandError(ExitCode.cancelled, "Stopped; nothing half-done was left behind."));
-  process.once("SIGINT", stop);
-  process.once("SIGTERM", stop);
-  try {
-    await ended;
-  } finally {
-    await listener.close();
-    await destination.close();
-  }
 }
 
 async function policyOf({ policy, into, memoryLimit }: ReceiveOptions): Promise<Policy> {
@@ -140,18 +105,4 @@ async function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-function describe({ machine, peer, totalTimeMs, pages, receivedBytes, digest }: Arrival): object {
-  return { machine, peer, totalTimeMs, pages, receivedBytes, digest };
-}
-
-function sentence({ machine, peer, totalTimeMs, pages, receivedBytes }: Arrival): string {
-  const from = peer === undefined ? "" : ` from ${peer.name}`;
-  return `${machine.name} (${machine.kind}) arrived${from}: ${pages} pages in ${formatBytes(receivedBytes)}, ${formatMs(totalTimeMs)}.`;
-}
-
-function secrecyOf({ credentials, insecure }: ReceiveOptions): string {
-  if (credentials !== undefined) return ", with mutual TLS 1.3";
-  return insecure ? ", INSECURE: without encryption, from anybody" : "";
 }

@@ -91,10 +91,10 @@ export class Channel {
     await withTimeout(farewell(), FAREWELL_MS, "The peer did not take the farewell").catch(() => {});
   }
 
-  /** Ends the connection in order, or breaks it where the peer does not let it end; never throws, and never waits for long. */
-  async close(): Promise<void> {
+  /** Ends the connection in order, or breaks it where the peer does not let it end in time; never throws. */
+  async close(timeoutMs: number = FAREWELL_MS): Promise<void> {
     const what = "The connection did not end";
-    await withTimeout(this.connection.close(), FAREWELL_MS, what).catch((error) => this.connection.abort(error));
+    await withTimeout(this.connection.close(), timeoutMs, what).catch((error) => this.connection.abort(error));
   }
 
   /** The next frame, or undefined after the peer ended the connection in order. Throws `timeout` where nothing at all comes for so long. */

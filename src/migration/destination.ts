@@ -45,7 +45,8 @@ export class Destination {
       session = new ArrivalSession(channel, announcement, this.#options);
       this.#open.set(session.name, session);
       const arrival = await session.run(() => this.#remember(announcement.session, "running"));
-      await channel.close();
+      // A source that does not hear of it would be in doubt: a link that is lost just now may come back.
+      await channel.close(this.#options.timeoutMs);
       return arrival;
     } catch (cause) {
       const outcome = await session?.discard(ofDestination(cause));

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { QemuHost, type QemuHostOptions } from "../../guest/qemu/host.js";
 import { Destination } from "../../migration/destination.js";
 import { CommandError, ExitCode } from "../exit-codes.js";
-import { addNetworkOptions, parseAddress, parseByteOption } from "../network.js";
+import { addNetworkOptions, parseAddress, parseByteOption, timeoutMsOf } from "../network.js";
 import { arrivalSentence, describeArrival, type ReceivingOptions, serveDestination } from "../receiving.js";
 
 interface QemuReceiveOptions extends ReceivingOptions {
@@ -57,6 +57,7 @@ async function receive(commandLine: readonly string[], options: QemuReceiveOptio
     },
     host: () => new QemuHost(hostOptions),
     memoryLimitBytes: memoryLimit,
+    timeoutMs: timeoutMsOf(options),
   });
   await serveDestination(destination, options, (arrival) => {
     const { qmpPath, pid } = arrival.host as QemuHost;

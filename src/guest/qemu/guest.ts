@@ -37,7 +37,7 @@ export class QemuGuest implements Guest {
   readonly #isRunning: boolean;
   readonly #stateMaxBytes: number;
   #scanThreads: RamScanThreads | undefined;
-  #isReleased = false;
+  #isClosed = false;
 
   private constructor(qmp: QmpClient, ram: Ram, machine: Machine, guardian: Guardian, stateMaxBytes: number) {
     this.machine = machine;
@@ -108,7 +108,7 @@ export class QemuGuest implements Guest {
 
   /** Ends the QEMU, whose machine runs elsewhere; after a migration that failed use {@link close}. */
   async release(): Promise<void> {
-    if (this.#isReleased) return;
+    if (this.#isClosed) return;
     try {
       await this.#qmp.execute("quit");
     } catch (error) {
@@ -120,7 +120,8 @@ export class QemuGuest implements Guest {
 
   /** Lets go of the machine, which stays as it is. */
   async close(): Promise<void> {
-    this.#isReleased = true;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#guardian.end();
     await this.#scanThreads?.close();
     this.#ram.close();
