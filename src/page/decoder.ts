@@ -31,6 +31,8 @@ export interface PageDecoderOptions extends PageSpace {
    * must have the same size; the store is only written to.
    */
   readonly cacheBytes: number;
+  /** Takes the annex of a batch before its pages are written; it is the decoder's: copy it. Without this an annex is a fault. */
+  readonly onAnnex?: (annex: Uint8Array) => void;
 }
 
 /** Rebuilds pages from a {@link PageEncoder}'s batches, all of them and in order. Trusts nothing that it is given. */
@@ -38,6 +40,7 @@ export class PageDecoder {
   readonly #kernels: Kernels;
   readonly #space: PageSpace;
   readonly #store: PageStore;
+  readonly #onAnnex: ((annex: Uint8Array) => void) | undefined;
   #zstd: Zstd | undefined;
   readonly #chunkPages: number;
   readonly #cache: PageCache | undefined;
@@ -57,6 +60,7 @@ export class PageDecoder {
     this.#kernels = kernels;
     this.#space = options;
     this.#store = store;
+    this.#onAnnex = options.onAnnex;
     this.#zstd = zstd;
     this.#chunkPages = chunkPagesOf(pageBytes);
     this.#chunk = arena.allocatePages(this.#chunkPages, pageBytes);
@@ -84,6 +88,7 @@ export class PageDecoder {
       this.#decompress(batch.subarray(BATCH_HEADER_BYTES), header);
       const index = this.#block.bytes.subarray(residualBytes, residualBytes + indexBytes);
       this.#index.read(index, header, this.#space.pageCount, this.#space.pageBytes);
+      this.#passAnnex(header);
       this.#apply(header);
       return this.#index.pageCount;
     } catch (error) {
@@ -116,6 +121,17 @@ export class PageDecoder {
     }
   }
 
+  #passAnnex({ residualBytes }: BatchHeader): void {
+    const { pagesBytes } = this.#index;
+    if (this.#onAnnex !== undefined) this.#onAnnex(this.#block.bytes.subarray(pagesBytes, residualBytes));
+    else if (pagesBytes < residualBytes) {
+      throw new PageError(
+        "batch-malformed",
+        "A batch of pages is malformed: its residual stream is longer than its pages.",
+      );
+    }
+  }
+
   #apply(header: BatchHeader): void {
     const { classes, firstPages, pageCounts, sourcePages, wordOffsets } = this.#index;
     let residual = 0;
@@ -143,6 +159,9 @@ export class PageDecoder {
           break;
         case PageClass.novel:
           residual = this.#writeNovel(first, count, residual);
+          break;
+        case PageClass.same:
+          this.#writeSame(first, count);
       }
     }
   }
@@ -200,6 +219,13 @@ export class PageDecoder {
     this.#store.writePages(first, this.#block.bytes.subarray(firstByte, end));
     this.#cache?.put(first, count, this.#block, firstByte);
     return end;
+  }
+
+  #writeSame(first: number, count: number): void {
+    this.#inChunks(first, count, (page, pages) => {
+      this.#read(page, pages);
+      this.#store.writePages(page, this.#pages(pages));
+    });
   }
 
   /** Older versions, or pages of equal content: from the cache or the store into the chunk. */

@@ -25,6 +25,8 @@ export interface PageEncoderOptions extends PageSpace {
   /** A batch ends when its deltas and novel pages have so many bytes. */
   readonly batchBytes: number;
   readonly zstdLevel: number;
+  /** Pages that have not changed are listed too: for a receiver that wants every page, in the order in which they were added. Default: they are not. */
+  readonly listUnchanged?: boolean;
 }
 
 /** What has been encoded: pages by class, and bytes. */
@@ -34,15 +36,13 @@ export interface EncodedPages {
   readonly dup: number;
   readonly delta: number;
   readonly novel: number;
-  /** Pages that the destination holds already, just so; they do not travel. */
+  /** Pages that the destination holds already, just so; their content does not travel. */
   readonly unchanged: number;
   /** Deltas and novel pages before compression. */
   readonly residualBytes: number;
   /** Batches as they travel. */
   readonly encodedBytes: number;
 }
-
-const SAME = 0;
 
 /**
  * Turns pages into batches. It does not know where pages come from nor where batches go; a {@link PageDecoder} that is given all batches
@@ -52,6 +52,7 @@ export class PageEncoder {
   readonly #kernels: Kernels;
   readonly #space: PageSpace;
   readonly #batchBytes: number;
+  readonly #listsUnchanged: boolean;
   readonly #chunkPages: number;
   readonly #cache: PageCache;
   readonly #duplicates: DuplicateFinder | undefined;
@@ -78,7 +79,7 @@ export class PageEncoder {
   readonly #block: Span;
   #residualBytes = 0;
 
-  readonly #pages: Record<PageClass | typeof SAME, number> = { 0: 0, 1: 0, 2: 0, 3: 0, 4: 0, 5: 0 };
+  readonly #pages: Record<PageClass, number> = { 1: 0, 2: 0, 3: 0, 4: 0, 5: 0, 6: 0 };
   #totalResidualBytes = 0;
   #encodedBytes = 0;
 
@@ -94,6 +95,7 @@ export class PageEncoder {
     this.#kernels = kernels;
     this.#space = options;
     this.#batchBytes = batchBytes;
+    this.#listsUnchanged = options.listUnchanged ?? false;
     this.#chunkPages = chunkPages;
     this.#classes = new Uint8Array(chunkPages);
     this.#sources = new Uint32Array(chunkPages);
@@ -113,7 +115,7 @@ export class PageEncoder {
 
   /** What has been encoded so far; pages and batches that are still open do not count yet. */
   get encoded(): EncodedPages {
-    const { 0: unchanged, 1: zero, 2: fill, 3: dup, 4: delta, 5: novel } = this.#pages;
+    const { 1: zero, 2: fill, 3: dup, 4: delta, 5: novel, 6: unchanged } = this.#pages;
     const bytes = { residualBytes: this.#totalResidualBytes, encodedBytes: this.#encodedBytes };
     return { zero, fill, dup, delta, novel, unchanged, ...bytes };
   }
@@ -138,9 +140,13 @@ export class PageEncoder {
     this.#holdChunk();
   }
 
-  /** Ends the batch, so that {@link take} gives everything that has been added. */
-  flush(): void {
+  /**
+   * Ends the batch, so that {@link take} gives everything that has been added. An annex travels with it, before its pages and compressed with
+   * them; there must be room for it: `batchBytes`, less what deltas and novel pages of the batch take. Throws `argument`.
+   */
+  flush(annex?: Uint8Array): void {
     this.#encodeChunk();
+    if (annex !== undefined) this.#addAnnex(annex);
     this.#endBatch();
   }
 
@@ -211,7 +217,7 @@ export class PageEncoder {
       const at = deltaPages[delta] as number;
       const length = lengths[delta] as number;
       if (length < 0) continue;
-      this.#classes[at] = length === DELTA_UNCHANGED ? SAME : PageClass.delta;
+      this.#classes[at] = length === DELTA_UNCHANGED ? PageClass.same : PageClass.delta;
       this.#payloadOffsets[at] = offset;
       this.#payloadBytes[at] = length;
       offset += length;
@@ -246,7 +252,9 @@ export class PageEncoder {
   #nameDuplicates(): void {
     const { unfilledCount, unfilledNumbers } = this.#chunk;
     for (let at = 0; at < unfilledCount; at++) {
-      if (this.#sources[at] !== unfilledNumbers[at] && this.#classes[at] !== SAME) this.#classes[at] = PageClass.dup;
+      if (this.#sources[at] !== unfilledNumbers[at] && this.#classes[at] !== PageClass.same) {
+        this.#classes[at] = PageClass.dup;
+      }
     }
   }
 
@@ -258,10 +266,11 @@ export class PageEncoder {
     for (let local = 0, at = 0; local < count; local++) {
       const page = numbers[local] as number;
       const isFilled = classes[local] !== PageClass.novel;
-      const pageClass = (isFilled ? classes[local] : this.#classes[at]) as PageClass | typeof SAME;
+      const pageClass = (isFilled ? classes[local] : this.#classes[at]) as PageClass;
       this.#pages[pageClass] += 1;
       switch (pageClass) {
-        case SAME:
+        case PageClass.same:
+          if (this.#listsUnchanged) this.#index.same(page);
           break;
         case PageClass.zero:
           this.#index.zero(page);
@@ -290,8 +299,14 @@ export class PageEncoder {
     this.#residualBytes = end;
   }
 
+  #addAnnex(annex: Uint8Array): void {
+    checkNumber("The annex", annex.length, 0, this.#batchBytes - this.#residualBytes);
+    this.#block.bytes.set(annex, this.#residualBytes);
+    this.#residualBytes += annex.length;
+  }
+
   #endBatch(): void {
-    if (this.#index.pageCount === 0) return;
+    if (this.#index.pageCount === 0 && this.#residualBytes === 0) return;
     const { bytes: index, runCount } = this.#index.take();
     const residualBytes = this.#residualBytes;
     this.#block.bytes.set(index, residualBytes);

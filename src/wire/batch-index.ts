@@ -51,6 +51,10 @@ export class IndexWriter {
     this.#add(PageClass.novel, page);
   }
 
+  same(page: number): void {
+    this.#add(PageClass.same, page);
+  }
+
   /** The index so far and its number of runs; the writer is empty afterwards. The bytes hold until the next page is written. */
   take(): { readonly bytes: Uint8Array; readonly runCount: number; readonly pageCount: number } {
     this.#endRun();
@@ -108,10 +112,12 @@ export class BatchIndex {
   readonly payloadBytes: Int32Array = new Int32Array(BATCH_MAX_PAGES);
   runCount = 0;
   pageCount = 0;
+  /** The payloads and pages in the residual stream; an annex stands behind them. */
+  pagesBytes = 0;
 
   /**
    * Reads an index whole and checks it: every page and source inside a machine of `machinePages` pages, no run that reads what it writes, and
-   * payloads and pages that add up to the residual stream. Throws `batch-malformed`.
+   * payloads and pages that fit into the residual stream. Throws `batch-malformed`.
    */
   read(bytes: Uint8Array, header: BatchHeader, machinePages: number, pageBytes: number): void {
     const reader = new VarintReader(bytes);
@@ -133,9 +139,10 @@ export class BatchIndex {
       this.pageCounts[run] = length;
       switch (pageClass) {
         case PageClass.zero:
+        case PageClass.same:
           break;
         case PageClass.fill:
-          this.wordOffsets[run] = reader.skipWord();
+          this.wordOffsets[run] = reader.skip(8);
           break;
         case PageClass.dup: {
           const zigzag = reader.next();
@@ -163,7 +170,8 @@ export class BatchIndex {
       }
     }
     if (!reader.isAtEnd) throw malformed("its index is longer than its runs");
-    if (residualBytes !== header.residualBytes) throw malformed("its residual stream does not have its pages' length");
+    if (residualBytes > header.residualBytes) throw malformed("its residual stream is shorter than its pages");
+    this.pagesBytes = residualBytes;
     this.runCount = header.runCount;
     this.pageCount = pages;
   }

@@ -12,6 +12,9 @@ import { VARINT_MAX_BYTES } from "./varint.js";
  *     12  u32  bytes of the index
  *     16       block: residual stream, then index, compressed together
  *
+ * The residual stream has all payloads and novel pages in the index's order. What stands behind them is an annex: bytes for whoever is given the
+ * batch's pages, and malformed where nobody asked for one.
+ *
  * The index is a list of runs: pages of one class that follow each other. Every number is a varint.
  *
  *     gap      pages between the end of the run before (or page 0) and this run's first page, plus 2^32 when negative
@@ -21,18 +24,20 @@ import { VARINT_MAX_BYTES } from "./varint.js";
  *     dup      distance to the first of the pages that hold the content already, zigzag
  *     delta    for each page the bytes of its XBZRLE payload in the residual stream
  *     novel    nothing; each page takes its bytes from the residual stream
+ *     same     nothing: the pages as the receiver holds them; listed only for a receiver that wants every page
  *
  * All numbers of the header are little-endian. Pages change in the index's order: a dup may name a page of an earlier run.
  */
 
-/** How a page travels, cheapest first. */
+/** How a page travels. */
 export const PageClass: {
   readonly zero: 1;
   readonly fill: 2;
   readonly dup: 3;
   readonly delta: 4;
   readonly novel: 5;
-} = Object.freeze({ zero: 1, fill: 2, dup: 3, delta: 4, novel: 5 });
+  readonly same: 6;
+} = Object.freeze({ zero: 1, fill: 2, dup: 3, delta: 4, novel: 5, same: 6 });
 export type PageClass = (typeof PageClass)[keyof typeof PageClass];
 
 /** What compresses the blocks of batches; the numbers on the wire are 1, 2, 3. */

@@ -101,12 +101,17 @@ export interface Messages {
 /** How much of the path to a fault is told. */
 const MAX_PATH_LENGTH = 100;
 const MAX_NUMBER = Number.MAX_SAFE_INTEGER;
-const whole = (maximum: number) => v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(maximum));
-const text = (maximum: number) => v.pipe(v.string(), v.maxLength(maximum));
-const hex = (bytes: number) => v.pipe(v.string(), v.regex(/^[0-9a-f]*$/), v.length(bytes * 2));
+/** A whole number from 0 to `maximum`. */
+export const whole = (maximum: number): v.GenericSchema<number> =>
+  v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(maximum));
+/** A text of at most so many characters. */
+export const text = (maximum: number): v.GenericSchema<string> => v.pipe(v.string(), v.maxLength(maximum));
+/** So many bytes in lower-case hex. */
+export const hex = (bytes: number): v.GenericSchema<string> =>
+  v.pipe(v.string(), v.regex(/^[0-9a-f]*$/), v.length(bytes * 2));
 
-/** Names are shown to people: no control characters. */
-const name = (maximum: number) => v.pipe(text(maximum), v.regex(/^\P{Cc}*$/u));
+/** A name of at most so many characters. Names are shown to people: no control characters. */
+export const name = (maximum: number): v.GenericSchema<string> => v.pipe(text(maximum), v.regex(/^\P{Cc}*$/u));
 
 const region = v.strictObject({ name: name(256), byteLength: whole(MAX_NUMBER) });
 const pageBytes = v.pipe(
@@ -158,13 +163,21 @@ export function encodeMessage<Name extends keyof Messages>(message: Messages[Nam
 
 /** Reads and checks a JSON message. Throws `message-malformed`. */
 export function decodeMessage<Name extends keyof Messages>(name: Name, body: Uint8Array): Messages[Name] {
+  return checkedMessage(name, SCHEMAS[name], body);
+}
+
+/** Reads a JSON message of any protocol and checks it against its schema. Throws `message-malformed`. */
+export function checkedMessage<Message>(
+  name: string,
+  schema: v.GenericSchema<unknown, Message>,
+  body: Uint8Array,
+): Message {
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
   } catch (cause) {
     throw new WireError("message-malformed", `A message ${name} is not JSON.`, { cause });
   }
-  const schema: v.GenericSchema<unknown, Messages[Name]> = SCHEMAS[name];
   const result = v.safeParse(schema, value);
   if (result.success) return result.output;
   const [issue] = result.issues;

@@ -34,21 +34,21 @@ export class VarintReader {
     let scale = 1;
     for (;;) {
       const byte = this.#bytes[this.#at];
-      if (byte === undefined) throw new WireError("batch-malformed", "The index of a batch ends inside a number.");
+      if (byte === undefined) throw new WireError("batch-malformed", "A batch ends inside a number.");
       this.#at += 1;
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) return value;
       scale *= 0x80;
-      if (scale >= LIMIT) throw new WireError("batch-malformed", "A number in the index of a batch is too large.");
+      if (scale >= LIMIT) throw new WireError("batch-malformed", "A number in a batch is too large.");
     }
   }
 
-  /** Passes over eight bytes and tells where they are. */
-  skipWord(): number {
+  /** Passes over bytes between numbers and tells where they are. */
+  skip(byteLength: number): number {
     const offset = this.#at;
-    if (offset + 8 > this.#bytes.length)
-      throw new WireError("batch-malformed", "The index of a batch ends inside a fill word.");
-    this.#at += 8;
+    if (offset + byteLength > this.#bytes.length)
+      throw new WireError("batch-malformed", `A batch ends inside ${byteLength} bytes that belong together.`);
+    this.#at += byteLength;
     return offset;
   }
 }

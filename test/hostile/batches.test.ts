@@ -157,7 +157,8 @@ describe.each(builds)(`mutated batches from seed ${SEED}, $name build`, ({ creat
       const mark = arena.mark();
       const compression = CODECS[random.below(CODECS.length)] as Codec;
       const memory = machine(random);
-      const encoder = new PageEncoder(kernels, { ...options, compression }, zstd);
+      const listUnchanged = random.below(2) === 0;
+      const encoder = new PageEncoder(kernels, { ...options, compression, listUnchanged }, zstd);
       // Brings store and cache to where every case begins.
       encoder.add(0, memory);
       encoder.flush();

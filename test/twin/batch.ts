@@ -13,7 +13,8 @@ export type PageChange =
   | { readonly kind: "fill"; readonly page: number; readonly word: Uint8Array }
   | { readonly kind: "dup"; readonly page: number; readonly source: number }
   | { readonly kind: "delta"; readonly page: number; readonly payload: Uint8Array }
-  | { readonly kind: "novel"; readonly page: number; readonly bytes: Uint8Array };
+  | { readonly kind: "novel"; readonly page: number; readonly bytes: Uint8Array }
+  | { readonly kind: "same"; readonly page: number };
 
 /** The content of a zstd frame that holds so many bytes, or undefined. */
 export type DecompressZstd = (frame: Uint8Array, outputBytes: number) => Uint8Array | undefined;
@@ -112,6 +113,9 @@ function readRuns(
       case 5:
         for (const page of pages) changes.push({ kind: "novel", page, bytes: takeResidual(pageBytes) });
         break;
+      case 6:
+        for (const page of pages) changes.push({ kind: "same", page });
+        break;
       default:
         return undefined;
     }
@@ -161,6 +165,8 @@ export class BatchTwin {
       }
       case "novel":
         return change.bytes.slice();
+      case "same":
+        return this.#old(change.page)?.slice();
     }
   }
 
