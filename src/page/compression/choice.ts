@@ -114,6 +114,13 @@ export class CompressionChoice {
     return oldest;
   }
 
+  /** Whether the link takes at least so many times as long for what the codec makes of a byte as the codec takes to make it. */
+  isLinkSlowerThan(codec: Codec, times: number): boolean {
+    const measure = this.#measures.get(codec);
+    if (measure === undefined || this.#linkSecondsPerByte === undefined) return false;
+    return measure.ratio * this.#linkSecondsPerByte >= times * measure.secondsPerRawByte;
+  }
+
   /** A sentence for people: which codec, and the figures behind it. */
   get explanation(): string {
     const link =

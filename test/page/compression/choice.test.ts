@@ -235,4 +235,16 @@ describe("what it wants and tells", () => {
       expect(() => choice.observeLink(bad, true)).toThrow(refused);
     }
   });
+
+  it("tells whether the link leaves a slower codec its time", () => {
+    const choice = new CompressionChoice();
+    expect(choice.isLinkSlowerThan("lz4", 1)).toBe(false);
+    choice.observe("lz4", 1000, 500, 1e-6);
+    expect(choice.isLinkSlowerThan("lz4", 1)).toBe(false);
+    // 500 bytes take 4 µs, and to make them took 1 µs.
+    choice.observeLink(125e6, true);
+    expect(choice.isLinkSlowerThan("lz4", 3.9)).toBe(true);
+    expect(choice.isLinkSlowerThan("lz4", 4.1)).toBe(false);
+    expect(choice.isLinkSlowerThan("zstd", 1)).toBe(false);
+  });
 });
