@@ -14,7 +14,10 @@ const SYSTEM = [
   "test/migration/large.test.ts",
   "test/migration/memory.test.ts",
   "test/package.test.ts",
+  "test/relay/live.test.ts",
+  "test/relay/relay.test.ts",
   "test/transport/conformance.test.ts",
+  "test/transport/resumable-migration.test.ts",
   "test/transport/tls.test.ts",
 ];
 const HOSTILE = ["test/hostile/**"];

@@ -12,6 +12,12 @@ export { QmpClient } from "./guest/qemu/qmp.js";
 export { type DemoGuest, type DemoOptions, startDemoGuest } from "./guest/v86/image.js";
 export { createEmulator, type EmulatorOptions, installedVersion } from "./guest/v86/node.js";
 export * from "./index.js";
+export type { QemuAddress } from "./relay/address.js";
+export { RelayError, type RelayErrorCode } from "./relay/errors.js";
+export type { RelayEvent, RelayReceiveOptions, RelaySendOptions } from "./relay/options.js";
+export { RelayReceiver } from "./relay/receiver.js";
+export type { RelayReport } from "./relay/report.js";
+export { type RelaySession, relaySend } from "./relay/sender.js";
 export {
   type CredentialOptions,
   type Credentials,
