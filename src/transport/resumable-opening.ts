@@ -10,7 +10,7 @@ import {
 import type { Connection } from "./connection.js";
 import { TransportError } from "./errors.js";
 
-/** Who has not opened, or answered, after so many ms is given up. */
+/** Who has not opened, or answered, after so many ms is given up; an answer must not be away for longer than a side bears silence. */
 const OPENING_MS = 10_000;
 
 /** An opening or an answer, and what came behind it. */
@@ -30,7 +30,7 @@ export async function exchangeOpening(
   try {
     signal?.throwIfAborted();
     await inner.send(encodeOpening(opening));
-    return await readGreeting(inner, ANSWER_BYTES, decodeAnswer);
+    return await readGreeting(inner, ANSWER_BYTES, decodeAnswer, Math.min(OPENING_MS, opening.silenceMs));
   } catch (cause) {
     const message = `What was reached there did not answer as a resumable pageferry connection: ${(cause as Error).message}`;
     const error = signal?.aborted ? signal.reason : new TransportError("connect-failed", message, { cause });
@@ -44,7 +44,7 @@ export async function exchangeOpening(
 /** Waits for the other side's opening. Breaks the connection where it does not come; throws why. */
 export async function readOpening(inner: Connection): Promise<Greeting<Opening>> {
   try {
-    return await readGreeting(inner, OPENING_BYTES, decodeOpening);
+    return await readGreeting(inner, OPENING_BYTES, decodeOpening, OPENING_MS);
   } catch (error) {
     inner.abort(error as Error);
     throw error;
@@ -55,10 +55,11 @@ async function readGreeting<Value>(
   inner: Connection,
   length: number,
   decode: (bytes: Uint8Array) => Value,
+  mostMs: number,
 ): Promise<Greeting<Value>> {
   const timer = setTimeout(() => {
-    inner.abort(new TransportError("connection-lost", `It took longer than ${OPENING_MS} ms.`));
-  }, OPENING_MS);
+    inner.abort(new TransportError("connection-lost", `It took longer than ${mostMs} ms.`));
+  }, mostMs);
   try {
     const bytes = new Uint8Array(length);
     for (let at = 0; ; ) {

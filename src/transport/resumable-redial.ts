@@ -16,8 +16,7 @@ export async function redial(
 ): Promise<void> {
   while (!signal.aborted) {
     try {
-      const waitMs = backOffMs(session.attempts);
-      session.attempts += 1;
+      const waitMs = backOffMs(session.countAttempt());
       if (waitMs > 0) await sleep(waitMs, signal);
       return await resume(session, dial, signal);
     } catch (error) {

@@ -50,8 +50,8 @@ export class ResumableSession implements Connection, LinkOwner {
   #acknowledging: ReturnType<typeof setTimeout> | undefined;
   #givingUp: ReturnType<typeof setTimeout> | undefined;
   #redialing: AbortController | undefined;
-  /** Attempts at reconnecting since something came over a link. */
-  attempts = 0;
+  /** At reconnecting, since something came over a link. */
+  #attempts = 0;
 
   constructor(side: SessionSide, options: Required<ResumableOptions>) {
     this.#side = side;
@@ -132,6 +132,11 @@ export class ResumableSession implements Connection, LinkOwner {
     this.#link.wake();
   }
 
+  /** How many attempts at reconnecting there were before the one that begins. */
+  countAttempt(): number {
+    return this.#attempts++;
+  }
+
   /** An attempt at reconnecting did not work; this is told if none does. */
   attemptFailed(reason: Error): void {
     this.#whyLost = reason;
@@ -144,17 +149,17 @@ export class ResumableSession implements Connection, LinkOwner {
     this.#endWith(new TransportError("session-unknown", message));
   }
 
+  /** The other side refuses this one. */
+  refused(): void {
+    const message =
+      "The other side refuses to go on with this connection: to it, this side is not the one that opened it.";
+    this.#endWith(new TransportError("not-authenticated", message));
+  }
+
   /** The other side cannot reach this one any more: where this one cannot reach the other either, the next loss is the last. */
   strand(): void {
     this.#isStranded = this.#side.dial === undefined;
     if (this.#isStranded && this.#link === undefined) this.#giveUp();
-  }
-
-  /** The other side refuses this one. */
-  refused(): void {
-    const message =
-      "The other side refuses to go on with this connection: this side does not prove to be the one that opened it.";
-    this.#endWith(new TransportError("not-authenticated", message));
   }
 
   nextFrame(): Uint8Array | undefined {
@@ -189,14 +194,14 @@ export class ResumableSession implements Connection, LinkOwner {
       this.#giveUp();
       return;
     }
-    if (this.#isConnected) {
-      this.#isConnected = false;
-      this.#givingUp = setTimeout(() => this.#giveUp(), this.#options.giveUpMs);
-      if (!this.#isComplete) this.#report("reconnecting", reason);
+    const wasConnected = this.#isConnected;
+    this.#isConnected = false;
+    if (wasConnected) this.#givingUp = setTimeout(() => this.#giveUp(), this.#options.giveUpMs);
+    if (this.#side.dial !== undefined) {
+      this.#redialing = new AbortController();
+      redial(this, this.#side.dial, this.#redialing.signal);
     }
-    if (this.#side.dial === undefined) return;
-    this.#redialing = new AbortController();
-    redial(this, this.#side.dial, this.#redialing.signal);
+    if (wasConnected && !this.#isComplete) this.#report("reconnecting", reason);
   }
 
   /** Whether both sides have received everything; the other one may not know yet. */
@@ -230,7 +235,7 @@ export class ResumableSession implements Connection, LinkOwner {
 
   #linkWorks(): void {
     this.#isConnected = true;
-    this.attempts = 0;
+    this.#attempts = 0;
     clearTimeout(this.#givingUp);
     if (!this.#isComplete) this.#report("connected");
   }

@@ -1,90 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Connection, Peer } from "../../src/transport/connection.js";
-import { TransportError } from "../../src/transport/errors.js";
 import { type ResumableConnectOptions, resumableConnect } from "../../src/transport/resumable.js";
-import { ResumableAcceptor, type ResumableAcceptorOptions } from "../../src/transport/resumable-acceptor.js";
-import type { ResumableState } from "../../src/transport/resumable-options.js";
-import { ResumeType } from "../../src/wire/resume.js";
+import { ResumableAcceptor } from "../../src/transport/resumable-acceptor.js";
+import { RESUME_HEADER_BYTES, ResumeType, writeResumeHeader } from "../../src/wire/resume.js";
 import { CUTS, type Cut, TestLink } from "../support/links.js";
+import { coded, inTime, isWaiting, over, readAll, refused, Setting } from "../support/resumable.js";
 import { ResumePeer } from "../support/resume-peer.js";
-
-const coded = (code: string, words = ""): unknown =>
-  expect.objectContaining({ name: "TransportError", code, message: expect.stringContaining(words) });
-const over = new Error("the test is over");
-const refused = new TransportError("connect-failed", "Nobody listens there.");
-
-/** Two sides, every link between them, and what they said about it. */
-class Setting {
-  readonly links: TestLink[] = [];
-  readonly states: [side: string, state: ResumableState][] = [];
-  readonly reasons: string[] = [];
-  left!: Connection;
-  right!: Connection;
-  acceptor: ResumableAcceptor;
-  /** Makes the next link; throws where nobody is there. */
-  makeLink: () => TestLink = () => new TestLink();
-
-  constructor(acceptorOptions: ResumableAcceptorOptions = {}) {
-    this.acceptor = new ResumableAcceptor(
-      { onStateChange: (...change) => this.#note("right", ...change), ...acceptorOptions },
-      (connection) => {
-        this.right = connection;
-      },
-    );
-  }
-
-  async open(options: ResumableConnectOptions = {}): Promise<this> {
-    this.left = await resumableConnect(this.dial, {
-      onStateChange: (...change) => this.#note("left", ...change),
-      ...options,
-    });
-    return this;
-  }
-
-  readonly dial = async (): Promise<Connection> => {
-    const link = this.makeLink();
-    this.links.push(link);
-    this.acceptor.accept(link.there);
-    return link.here;
-  };
-
-  get link(): TestLink {
-    return this.links.at(-1) as TestLink;
-  }
-
-  #note(side: string, state: ResumableState, reason: Error | undefined, _connection: Connection): void {
-    this.states.push([side, state]);
-    if (reason !== undefined) this.reasons.push(reason.message);
-  }
-}
-
-/** All that comes until the end. */
-async function readAll(connection: Connection): Promise<number[]> {
-  const bytes: number[] = [];
-  for (let chunk = await connection.receive(); chunk !== undefined; chunk = await connection.receive()) {
-    bytes.push(...chunk);
-  }
-  return bytes;
-}
-
-/** The outcome of a promise, for which the clock runs on as long as it has to. */
-async function inTime<T>(promise: Promise<T>): Promise<T> {
-  let isSettled = false;
-  const settle = (): void => {
-    isSettled = true;
-  };
-  promise.then(settle, settle);
-  for (let steps = 0; !isSettled && steps < 10_000; steps++) await vi.advanceTimersByTimeAsync(20);
-  expect(isSettled, "has come to an end").toBe(true);
-  return await promise;
-}
-
-/** Whether a promise is still waiting when everything that can happen at once has happened. */
-async function isWaiting(promise: Promise<unknown>): Promise<boolean> {
-  const pending = Symbol();
-  await vi.advanceTimersByTimeAsync(5);
-  return (await Promise.race([promise.catch(() => {}), Promise.resolve(pending)])) === pending;
-}
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -274,7 +195,7 @@ describe("a resumable connection whose link is lost", () => {
     const setting = new Setting();
     let answering = alpha;
     setting.makeLink = () => new TestLink(undefined, undefined, [answering]);
-    await setting.open({ giveUpMs: 1000 });
+    await setting.open({ giveUpMs: 5000 });
     expect(setting.left.peer).toBe(alpha);
     answering = mallory;
     setting.link.cut("reset");
@@ -341,6 +262,42 @@ describe("what is sent over a resumable connection", () => {
     setting.right.abort(over);
   });
 
+  it("holds the sender back as before where much has to be sent again", async () => {
+    const { connection, peer, peers } = await handMade();
+    const bytes = 3 << 20;
+    const sending = connection.send(new Uint8Array(bytes));
+    for (let got = 0; got < bytes; ) got += (await peer.nextOf(ResumeType.data)).size;
+    await sending;
+    peer.connection.abort(over);
+    await vi.advanceTimersByTimeAsync(1);
+    const next = peers[1] as ResumePeer;
+    await next.readOpening();
+    await next.sendAnswer({ attempt: 3 });
+    for (let got = 0; got < bytes; ) got += (await next.nextOf(ResumeType.data)).size;
+    next.connection.abort(over);
+    const more = connection.send(new Uint8Array(300 << 10));
+    more.catch(() => {});
+    expect(await isWaiting(more)).toBe(true);
+    connection.abort(over);
+  });
+
+  it("comes in chunks that share no memory and keep none of the rest", async () => {
+    const { connection, peer } = await handMade();
+    const small = (number: number): Uint8Array => {
+      const frame = new Uint8Array(RESUME_HEADER_BYTES + 10).fill(number);
+      writeResumeHeader(frame, ResumeType.data, 10, number);
+      return frame;
+    };
+    await peer.connection.send(Buffer.concat([small(0), small(10), small(20), small(30)]));
+    for (const number of [0, 10, 20, 30]) {
+      const chunk = (await connection.receive()) as Uint8Array;
+      expect(chunk).toEqual(new Uint8Array(10).fill(number));
+      expect(chunk.buffer.byteLength).toBeLessThan(2 * 10);
+      structuredClone(chunk, { transfer: [chunk.buffer] });
+    }
+    connection.abort(over);
+  });
+
   it("is no more than the other side has room for", async () => {
     const { connection, peer } = await handMade();
     const link = new TestLink();
@@ -400,6 +357,16 @@ describe("what is sent over a resumable connection", () => {
     await expect(setting.right.send(Uint8Array.of(1))).rejects.toEqual(coded("connection-lost", "broken"));
   });
 
+  it("goes on when what was unread is read", async () => {
+    const setting = await new Setting().open();
+    const bytes = 30 << 20;
+    const sending = setting.left.send(new Uint8Array(bytes));
+    await vi.advanceTimersByTimeAsync(50);
+    for (let got = 0; got < bytes; ) got += (await inTime(setting.right.receive()))?.length ?? 0;
+    await sending;
+    setting.left.abort(over);
+  });
+
   it("goes both ways though one side never reads", async () => {
     const setting = await new Setting().open();
     const unread = Promise.allSettled(Array.from({ length: 40 }, () => setting.right.send(new Uint8Array(1 << 18))));
@@ -457,6 +424,25 @@ describe("a link that breaks the rules is dropped, and nothing of it passed on",
     await peer.send(ResumeType.ack, 100, 2);
     await vi.advanceTimersByTimeAsync(10);
     expect(peers).toHaveLength(2);
+    connection.abort(over);
+  });
+
+  it("an acknowledgement of what went over an earlier link, and not over this one yet", async () => {
+    const { connection, peer, peers } = await handMade();
+    const bytes = 3 << 20;
+    const sending = connection.send(new Uint8Array(bytes));
+    sending.catch(() => {});
+    for (let got = 0; got < bytes; ) got += (await peer.nextOf(ResumeType.data)).size;
+    peer.connection.abort(over);
+    await vi.advanceTimersByTimeAsync(1);
+    const next = peers[1] as ResumePeer;
+    await next.readOpening();
+    await next.sendAnswer({ attempt: 3 });
+    // It is not read: the link takes a part of it only.
+    await vi.advanceTimersByTimeAsync(1);
+    await next.send(ResumeType.ack, 1 << 30, bytes);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(peers).toHaveLength(3);
     connection.abort(over);
   });
 
@@ -545,9 +531,22 @@ describe("the end of a resumable connection", () => {
     const { connection, peer } = await handMade();
     connection.abort(over);
     expect(await peer.nextOf(ResumeType.abort)).toBeDefined();
-    await vi.advanceTimersByTimeAsync(1000);
-    await expect(peer.nextOf(ResumeType.ping)).rejects.toThrow();
+    await vi.advanceTimersByTimeAsync(990);
+    await peer.send(ResumeType.ping);
+    await vi.advanceTimersByTimeAsync(20);
+    await expect(peer.send(ResumeType.ping)).rejects.toEqual(coded("connection-lost"));
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("leaves nothing behind where both sides have closed", async () => {
+    const setting = await new Setting().open();
+    await Promise.all([setting.left.close(), setting.right.close()]);
+    expect(await setting.left.receive()).toBeUndefined();
+    expect(await setting.right.receive()).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(5);
+    expect(vi.getTimerCount()).toBe(0);
+    await expect(setting.link.here.send(Uint8Array.of(1))).rejects.toEqual(coded("closed"));
+    await expect(setting.link.there.send(Uint8Array.of(1))).rejects.toEqual(coded("closed"));
   });
 });
 
@@ -592,6 +591,26 @@ describe("silence", () => {
     expect(peers).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(1200);
     expect(peers).toHaveLength(2);
+    connection.abort(over);
+  });
+
+  it("is none where this side does not read on, since nobody takes the many small pieces", async () => {
+    const { connection, peer, peers } = await handMade({ silenceMs: 4000 });
+    const pieces = 80_000;
+    const frame = new Uint8Array(RESUME_HEADER_BYTES + 1);
+    // In many sends: what has been read already is taken whole.
+    for (let number = 0; number < pieces; ) {
+      const frames: Uint8Array[] = [];
+      for (const end = number + 1000; number < end; number++) {
+        writeResumeHeader(frame, ResumeType.data, 1, number);
+        frames.push(frame.slice());
+      }
+      await peer.connection.send(Buffer.concat(frames));
+    }
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(peers).toHaveLength(1);
+    for (let got = 0; got < pieces; ) got += ((await connection.receive()) as Uint8Array).length;
+    expect(peers).toHaveLength(1);
     connection.abort(over);
   });
 
