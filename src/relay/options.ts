@@ -35,6 +35,8 @@ export interface RelayReceiveOptions {
   readonly machines: readonly { readonly name: string; readonly deliver: QemuAddress }[];
   /** The most memory for pages as they came, over all connections and machines. Default 512 MiB. */
   readonly cacheBytes?: number;
+  /** Which relays may bring streams: true, or the reason why not. Default: all that could connect. */
+  readonly authorise?: (peer: Peer | undefined) => true | string;
   readonly onEvent?: (event: RelayEvent, peer: Peer | undefined) => void;
 }
 

@@ -127,6 +127,7 @@ export class QemuEnd {
     }
   }
 
+  /** Both directions have, in order: what is left goes through QEMU's socket only. */
   get #hasEnded(): boolean {
     return this.#hasSentEnd && this.#hasGotEnd;
   }

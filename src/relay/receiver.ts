@@ -1,4 +1,4 @@
-import type { Connection } from "../transport/connection.js";
+import type { Connection, Peer } from "../transport/connection.js";
 import { encodeConfirmation } from "../wire/confirmation.js";
 import { FRAME_HEADER_BYTES, type Frame } from "../wire/frame.js";
 import {
@@ -31,7 +31,7 @@ export class RelayReceiver {
   }
 
   /**
-   * Serves a source relay until its session ends; who it is must have been checked. Resolves after an orderly end. Throws {@link RelayError} when the
+   * Serves a source relay until its session ends. Resolves after an orderly end. Throws {@link RelayError} when the
    * session is lost, `refused`, `no-common-version`, `timeout`, `protocol`.
    */
   async receive(connection: Connection): Promise<void> {
@@ -40,7 +40,7 @@ export class RelayReceiver {
     let session: Session | undefined;
     try {
       const hello = decodeRelayMessage("hello", await link.expect(RelayFrameType.hello, GREETING_MS));
-      this.#check(hello);
+      this.#check(hello, connection.peer);
       cacheBytes = Math.min(hello.cacheBytes, this.#freeBytes);
       this.#freeBytes -= cacheBytes;
       session = new Session(link, BigInt(`0x${hello.seed}`), cacheBytes, this.#options);
@@ -66,12 +66,14 @@ export class RelayReceiver {
     await Promise.all([...this.#sessions].map((session) => session.close()));
   }
 
-  #check({ versions, machines }: RelayMessages["hello"]): void {
+  #check({ versions, machines }: RelayMessages["hello"], peer: Peer | undefined): void {
     if (versions[0] > RELAY_PROTOCOL_VERSION || versions[1] < RELAY_PROTOCOL_VERSION) {
       const own = `versions ${versions[0]} to ${versions[1]} of the relay's protocol, this end only ${RELAY_PROTOCOL_VERSION}`;
       throw new RelayError("no-common-version", `The source relay speaks ${own}.`);
     }
     if (this.#isClosed) throw new RelayError("refused", "The relay is being stopped.");
+    const answer = this.#options.authorise?.(peer) ?? true;
+    if (answer !== true) throw new RelayError("refused", answer);
     const missing = machines.find((name) => !this.#options.machines.some((machine) => machine.name === name));
     if (missing !== undefined) {
       throw new RelayError(

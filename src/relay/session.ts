@@ -1,3 +1,4 @@
+import { TransportError } from "../transport/errors.js";
 import { RelayError } from "./errors.js";
 import { type RelayLink, SESSION_CHANNEL } from "./link.js";
 import type { QemuEnd } from "./qemu-end.js";
@@ -80,7 +81,7 @@ export class Streams<Stream extends { readonly end: QemuEnd }> {
 /** What ended a session, as an error of the relay. */
 export function asRelayError(cause: unknown): RelayError {
   if (cause instanceof RelayError) return cause;
-  const { message, code } = cause as Error & { readonly code?: unknown };
-  const isLost = code === "connection-lost" || code === "closed";
-  return new RelayError(isLost ? "connection-lost" : "protocol", message, { cause });
+  return new RelayError(cause instanceof TransportError ? "connection-lost" : "protocol", (cause as Error).message, {
+    cause,
+  });
 }

@@ -47,14 +47,9 @@ export class StreamDecoder {
    * decoding a batch throws; after that neither the decoder nor the codec is of any use.
    */
   async decode({ rawBytes, codec, digest, batch }: RelayData): Promise<Uint8Array> {
-    this.#bytes = this.#stream.bytes;
-    this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, rawBytes);
-    this.#at = 0;
-    this.#end = rawBytes;
+    this.start(rawBytes);
     await this.#codecs.decode(codec, batch, this);
-    this.#run();
-    if (this.#pages > 0) throw malformed("it has fewer pages than its script");
-    if (this.#at !== this.#end) throw malformed("it does not have the length it says");
+    this.finish();
     if (Buffer.compare(this.#digest.add(this.#stream, 0, rawBytes), digest) !== 0) {
       throw new RelayError(
         "digest-differs",
@@ -62,6 +57,14 @@ export class StreamDecoder {
       );
     }
     return this.#bytes.slice(0, rawBytes);
+  }
+
+  /** A part of so many bytes begins. */
+  start(rawBytes: number): void {
+    this.#bytes = this.#stream.bytes;
+    this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, rawBytes);
+    this.#at = 0;
+    this.#end = rawBytes;
   }
 
   /** Takes the script, which stays as it is until all pages have come. */
@@ -81,6 +84,13 @@ export class StreamDecoder {
       this.#bytes.set(pages.subarray(at, at + PAGE_BYTES), this.#at);
       this.#at += PAGE_BYTES;
     }
+  }
+
+  /** All pages have come: the part must be whole. */
+  finish(): void {
+    this.#run();
+    if (this.#pages > 0) throw malformed("it has fewer pages than its script");
+    if (this.#at !== this.#end) throw malformed("it does not have the length it says");
   }
 
   /** Follows the script until it needs a page. */

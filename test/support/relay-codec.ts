@@ -39,16 +39,24 @@ export class StreamPair {
   /** The bodies of all data frames. */
   readonly bodies: Uint8Array[] = [];
   readonly #codecs: CodecPair;
+  readonly #kernels = [newKernels(), newKernels()] as const;
+  readonly #memoryBytes: number;
   #codec: SourceCodec | undefined;
   #waiting: Uint8Array = new Uint8Array(0);
 
   constructor(machine: string, codecs: CodecPair) {
     this.#codecs = codecs;
-    this.encoder = new StreamEncoder(newKernels(), SEED, codecs.source.plain, (pageCount) => {
+    this.encoder = new StreamEncoder(this.#kernels[0], SEED, codecs.source.plain, (pageCount) => {
       this.#codec = codecs.source.join(machine, pageCount);
       return this.#codec;
     });
-    this.decoder = new StreamDecoder(newKernels(), SEED, codecs.target);
+    this.decoder = new StreamDecoder(this.#kernels[1], SEED, codecs.target);
+    this.#memoryBytes = this.#countMemory();
+  }
+
+  /** Whether encoder and decoder have taken memory since they were made. */
+  get hasGrown(): boolean {
+    return this.#countMemory() !== this.#memoryBytes;
   }
 
   /** Passes bytes through; `isSilent`: nothing of them waits. */
@@ -80,5 +88,9 @@ export class StreamPair {
   /** How many bytes have not come out yet. */
   get waitingBytes(): number {
     return this.#waiting.length;
+  }
+
+  #countMemory(): number {
+    return this.#kernels.reduce((sum, { arena }) => sum + arena.memory.buffer.byteLength, 0);
   }
 }

@@ -5,4 +5,6 @@ export async function addQemuCommand(program: Command): Promise<void> {
   const qemu = program.command("qemu").description("move virtual machines of QEMU");
   (await import("./migrate.js")).addMigrateCommand(qemu);
   (await import("./receive.js")).addReceiveCommand(qemu);
+  (await import("./relay-send.js")).addRelaySendCommand(qemu);
+  (await import("./relay-receive.js")).addRelayReceiveCommand(qemu);
 }
