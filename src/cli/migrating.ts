@@ -70,6 +70,7 @@ export async function moveGuest(guest: Guest, options: MigrationOptions): Promis
           timeoutMs: timeoutMsOf(options),
           signal,
           reconnect: () => connect(options.to, options),
+          inDoubtTimeoutMs: options.reconnectFor * 1000,
         }),
       );
     });

@@ -44,14 +44,18 @@ export class QemuProcess {
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       complaint = (complaint + text.replace(/\p{Cc}+/gu, " ")).slice(-MAX_COMPLAINT_LENGTH);
     });
+    const stop = new AbortController();
     const ended = new Promise<never>((_, reject) => {
-      const fail = (why: string): void => reject(new GuestError("guest-failed", `${program} did not come up: ${why}`));
+      const fail = (why: string): void => {
+        stop.abort();
+        reject(new GuestError("guest-failed", `${program} did not come up: ${why}`));
+      };
       child.once("error", ({ message }) => fail(`${message}.`));
       child.once("exit", (status, signal) => fail(complaint.trim() || `it ended with ${signal ?? status}.`));
     });
     ended.catch(() => {});
     try {
-      const qmp = await Promise.race([ended, connectWhenReady(path)]);
+      const qmp = await Promise.race([ended, connectWhenReady(path, stop.signal)]);
       return new QemuProcess(child, qmp, folder, () => complaint.trim());
     } catch (error) {
       child.kill("SIGKILL");
@@ -84,13 +88,14 @@ export class QemuProcess {
   }
 }
 
-async function connectWhenReady(path: string): Promise<QmpClient> {
+async function connectWhenReady(path: string, signal: AbortSignal): Promise<QmpClient> {
   const endMs = performance.now() + START_TIMEOUT_MS;
   for (;;) {
     try {
       return await QmpClient.connect(path);
     } catch (error) {
-      if (!(error instanceof QmpError && error.code === "connect-failed") || performance.now() > endMs) throw error;
+      const isThere = !(error instanceof QmpError && error.code === "connect-failed");
+      if (isThere || signal.aborted || performance.now() > endMs) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }

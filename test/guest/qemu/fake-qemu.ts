@@ -30,6 +30,8 @@ export class FakeQemu {
   ends: "completed" | "failed" = "completed";
   status: string;
   hasQuit = false;
+  /** Hears of every command before it is done. */
+  onExecute: (command: string) => void = () => {};
   readonly faults: Map<string, CommandFault> = new Map<string, CommandFault>();
   /** Answers of these commands that are not QEMU's own. */
   readonly answers: Map<string, unknown> = new Map<string, unknown>();
@@ -74,6 +76,7 @@ export class FakeQemu {
 
   #take({ execute, arguments: parameters = {}, id }: Asked): void {
     this.executed.push(execute);
+    this.onExecute(execute);
     const fault = this.faults.get(execute);
     if (fault === "refuse") {
       this.#refuse(id, `${execute} cannot be done`);
