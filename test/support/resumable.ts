@@ -17,6 +17,8 @@ export class Setting {
   readonly links: TestLink[] = [];
   readonly states: [side: string, state: ResumableState][] = [];
   readonly reasons: string[] = [];
+  /** Why the sides ended; undefined where they were closed in order. */
+  readonly ends: (Error | undefined)[] = [];
   left!: Connection;
   right!: Connection;
   acceptor: ResumableAcceptor;
@@ -53,6 +55,7 @@ export class Setting {
 
   #note(side: string, state: ResumableState, reason: Error | undefined, _connection: Connection): void {
     this.states.push([side, state]);
+    if (state === "ended") this.ends.push(reason);
     if (reason !== undefined) this.reasons.push(reason.message);
   }
 }
@@ -66,21 +69,26 @@ export async function readAll(connection: Connection): Promise<number[]> {
   return bytes;
 }
 
-/** The outcome of a promise under a clock that does not run by itself, for which the clock runs on as long as it has to. */
+/** The outcome of a promise under a clock that does not run by itself, for which it runs on as long as it has to. */
 export async function inTime<T>(promise: Promise<T>): Promise<T> {
-  let isSettled = false;
-  const settle = (): void => {
-    isSettled = true;
-  };
-  promise.then(settle, settle);
-  for (let steps = 0; !isSettled && steps < 10_000; steps++) await vi.advanceTimersByTimeAsync(20);
-  expect(isSettled, "has come to an end").toBe(true);
+  const settled = watch(promise);
+  for (let steps = 0; !settled() && steps < 10_000; steps++) await vi.advanceTimersByTimeAsync(20);
+  expect(settled(), "has come to an end").toBe(true);
   return await promise;
 }
 
 /** Whether a promise is still waiting when everything that can happen at once has happened. */
 export async function isWaiting(promise: Promise<unknown>): Promise<boolean> {
-  const pending = Symbol();
+  const settled = watch(promise);
   await vi.advanceTimersByTimeAsync(5);
-  return (await Promise.race([promise.catch(() => {}), Promise.resolve(pending)])) === pending;
+  return !settled();
+}
+
+function watch(promise: Promise<unknown>): () => boolean {
+  let isSettled = false;
+  const settle = (): void => {
+    isSettled = true;
+  };
+  promise.then(settle, settle);
+  return () => isSettled;
 }
