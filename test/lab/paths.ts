@@ -5,6 +5,8 @@ export class LabPaths {
   readonly folder: string;
   readonly ram: string;
   readonly qmp: string;
+  /** A second QMP socket, for whoever moves the machine. */
+  readonly monitor: string;
   /** The first serial port, for what the guest prints. */
   readonly console: string;
   /** The second serial port, for commands and their answers. */
@@ -15,6 +17,7 @@ export class LabPaths {
     this.folder = folder;
     this.ram = join(folder, "ram");
     this.qmp = join(folder, "qmp");
+    this.monitor = join(folder, "monitor");
     this.console = join(folder, "console");
     this.commands = join(folder, "commands");
     this.pid = join(folder, "pid");

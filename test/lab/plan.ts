@@ -82,6 +82,7 @@ function ownArguments(paths: LabPaths, memoryBytes: number, ram: LabRam): string
   });
   return [
     ...["-machine", "q35,memory-backend=mem0", "-m", size, "-object", backend, ...ports],
-    ...["-qmp", `unix:${paths.qmp},server=on,wait=off`, "-pidfile", paths.pid],
+    ...[paths.qmp, paths.monitor].flatMap((path) => ["-qmp", `unix:${path},server=on,wait=off`]),
+    ...["-pidfile", paths.pid],
   ];
 }

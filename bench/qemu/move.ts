@@ -1,0 +1,56 @@
+import { open } from "node:fs/promises";
+import type { LabMachine } from "../../test/lab/machine.js";
+import type { Link, LinkShape } from "./link.js";
+
+/** A machine that runs, and the place where it shall run. */
+export interface Move {
+  readonly source: LabMachine;
+  readonly destination: LabMachine;
+  readonly shape: LinkShape;
+  /** Opens the link that leads to a port, or gives the port itself where nothing lies between. */
+  linkTo(port: number): Promise<number>;
+  /** Of the link, if there is one. */
+  readonly link: () => Link | undefined;
+}
+
+/** What moving it came to. */
+export interface MoveFigures {
+  /** False where it had not come to an end after {@link GIVE_UP_MS}. */
+  readonly hasConverged: boolean;
+  readonly totalMs: number;
+  /** From the machine's stop at the source until it could run at the destination, by QEMU's clock. */
+  readonly downtimeMs: number | undefined;
+  /** As the method counts them, where no link counts for it. */
+  readonly linkBytes: number;
+  readonly rounds: number;
+  /** Whether all memory at the destination was the source's when it could run. */
+  readonly isEqual: boolean | undefined;
+}
+
+/** A way of moving. */
+export interface Method {
+  readonly name: string;
+  /** For the destination's QEMU: whether it shall start the machine by itself. */
+  readonly extraArguments: readonly string[];
+  move(move: Move): Promise<MoveFigures>;
+}
+
+export const GIVE_UP_MS = 60_000;
+const WINDOW_BYTES = 4 << 20;
+
+/** Whether two RAM files hold the same. */
+export async function isSameRam(left: LabMachine, right: LabMachine): Promise<boolean> {
+  const files = [await open(left.ramPath), await open(right.ramPath)] as const;
+  try {
+    const [here, there] = [Buffer.alloc(WINDOW_BYTES), Buffer.alloc(WINDOW_BYTES)];
+    const { size } = await files[0].stat();
+    for (let position = 0; position < size; position += WINDOW_BYTES) {
+      await files[0].read(here, 0, WINDOW_BYTES, position);
+      await files[1].read(there, 0, WINDOW_BYTES, position);
+      if (!here.equals(there)) return false;
+    }
+    return true;
+  } finally {
+    for (const file of files) await file.close();
+  }
+}
