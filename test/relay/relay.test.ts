@@ -15,6 +15,7 @@ import { migrateTo, WaitingQemu } from "../support/fake-qemu.js";
 import { makeStream } from "../support/qemu-stream.js";
 import { Random } from "../support/random.js";
 import { RelayPair, type RelayPairOptions } from "../support/relay-pair.js";
+import { resumablePair } from "../support/resumable-pair.js";
 
 const RESET = "ECONNRESET";
 const open = new Set<RelayPair>();
@@ -256,6 +257,29 @@ describe("a session that goes wrong", () => {
     expect(target.bytes.length).toBe(bytes.length - rest);
     expect((await pair.report("source")).error?.code).toBe("digest-differs");
     expect((await pair.report("destination")).error?.code).toBe("digest-differs");
+  });
+
+  it("goes on where it was when the link is cut 20 times and comes back", async () => {
+    const resumable = await resumablePair(20);
+    try {
+      const pair = await openPair({ ends: resumable.ends, names: ["a", "b"] });
+      // What does not compress, so that all cuts come.
+      const streams = [makeStream({ seed: 13, rounds: 30 }).bytes, new Random(13).bytes(24 << 20)];
+      const ends = [await pair.migrate("a"), await pair.migrate("b")];
+      await Promise.all(
+        ends.map(async ([source, target], index) => {
+          const bytes = streams[index] as Uint8Array;
+          await source.write(bytes);
+          await target.received(bytes.length);
+          expectSameBytes(target.bytes, bytes);
+        }),
+      );
+      expect(resumable.cuts).toBe(20);
+    } finally {
+      for (const pair of open) await pair.close();
+      open.clear();
+      await resumable.close();
+    }
   });
 
   it("is over when the link is lost: both QEMUs are broken off, and both ends say why", async () => {
