@@ -20,7 +20,7 @@ export type LabWorkload =
 /** Everything but the workload and the memory may be left out. */
 export interface LabMachineOptions {
   readonly workload: LabWorkload;
-  /** Whole MiB, at least 128; with redis 384. */
+  /** Whole MiB, at least 128; with redis 256 for a few keys. */
   readonly memoryBytes: number;
   /** Where the machine's folder is made. Default: /dev/shm where there is one. */
   readonly folder?: string;

@@ -5,6 +5,7 @@ import { promisify } from "node:util";
 import { cached } from "../../src/guest/debian/cache.js";
 import { type InitramfsEntry, packInitramfs } from "../../src/guest/debian/initramfs.js";
 import { type DebianSource, withDebianPackages } from "../../src/guest/debian/packages.js";
+import { GuestError } from "../../src/guest/errors.js";
 
 /** To be raised when what the cache holds changes its meaning. */
 const CACHE_FORMAT = 1;
@@ -53,7 +54,7 @@ async function librariesOf(debian: DebianSource, binaries: string[]): Promise<Re
       if (found.has(name)) continue;
       while (!places.has(name)) {
         const next = packages.shift();
-        if (next === undefined) throw new Error(`No package on which redis-tools depends has ${name}.`);
+        if (next === undefined) throw new GuestError("image", `No package on which redis-tools depends has ${name}.`);
         await addLibraries(places, await debian.unpack(next));
       }
       const path = places.get(name) as string;

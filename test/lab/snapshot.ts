@@ -17,11 +17,13 @@ export interface KeptGuest {
 /** To be raised when what a kept guest is changes its meaning. */
 const FORMAT = 1;
 const PREFIX = "guest-";
+/** What has a key in its name, and is of no use any more when that has changed. */
+const KEYED = /^(guest|boot|programs)-/;
 const MIGRATE_TIMEOUT_MS = 30_000;
 const UNUSED_MS = 7 * 24 * 3600 * 1000;
 const execute = promisify(execFile);
 
-/** The guest of these options as it was when `boot` had it, which is called where none is kept yet. What was not used for a week is thrown away. */
+/** The guest of these options as it was when `boot` had it, which is called where none is kept yet. What nobody used for a week is thrown away. */
 export async function keptGuest(
   images: LabImages,
   options: LabMachineOptions,
@@ -94,7 +96,7 @@ async function ignoreShared(qmp: QmpClient, state: boolean): Promise<void> {
 
 async function throwOldAway(): Promise<void> {
   for (const name of await readdir(labFolder)) {
-    if (!name.startsWith(PREFIX)) continue;
+    if (!KEYED.test(name)) continue;
     const path = join(labFolder, name);
     // Another process may be at the same work.
     const found = await stat(path).catch(() => undefined);

@@ -15,7 +15,7 @@ static struct pace pace_start(unsigned long steps_per_second) {
   return pace;
 }
 
-// Waits for the next tick, and says how many steps are due in it. A tick that comes late is not made up for.
+// Waits for the next tick, and says how many steps are due in it. Late ticks are made up for, unless they are seconds late.
 static unsigned long pace_next(struct pace *pace) {
   pace->due.tv_nsec += TICK_NS;
   if (pace->due.tv_nsec >= 1000000000L) {

@@ -1,8 +1,9 @@
 // Fills a redis, or keeps it busy at a steady rate, over its unix socket.
 //
 //   redis-load SOCKET fill KEYS             every key once
-//   redis-load SOCKET run KEYS RATE         SET of a random key and INCR of one of 1000 counters in turn, RATE of them a second, for ever
+//   redis-load SOCKET run KEYS RATE         two SETs of a key and an INCR of one of 1000 counters in turn, RATE commands a second, for ever
 //
+// Seven of eight SETs go to one in 64 keys: some of what an application keeps is asked for all the time.
 // Values have 500 to 700 bytes: a third of them noise, the rest text, as records of an application have.
 #include <stdint.h>
 #include <stdio.h>
@@ -50,6 +51,12 @@ static int make_increment(char *command, unsigned long counter) {
   return sprintf(command, "*2\r\n$4\r\nINCR\r\n$12\r\ncounter:%04lu\r\n", counter);
 }
 
+static int make_command(char *command, unsigned long keys) {
+  static unsigned turn;
+  if (++turn % 3 == 0) return make_increment(command, next_random() % COUNTERS);
+  return make_set(command, next_random() % (next_random() % 8 == 0 ? keys : keys / 64 + 1));
+}
+
 // Sends, and waits for `answers` answers: each is one line.
 static void ask(const char *commands, size_t length, unsigned answers) {
   for (size_t sent = 0; sent < length;) {
@@ -87,13 +94,11 @@ int main(int count, char **arguments) {
   }
   if (count != 5) return 1;
   struct pace pace = pace_start(strtoul(arguments[4], NULL, 10));
-  for (unsigned long done = 0;;) {
+  for (;;) {
     for (unsigned long left = pace_next(&pace); left > 0;) {
       size_t length = 0;
       unsigned batch = 0;
-      for (; batch < BATCH && left > 0; batch++, left--, done++)
-        length += done % 2 == 0 ? make_set(commands + length, next_random() % keys)
-                                : make_increment(commands + length, next_random() % COUNTERS);
+      for (; batch < BATCH && left > 0; batch++, left--) length += make_command(commands + length, keys);
       ask(commands, length, batch);
     }
   }

@@ -18,6 +18,7 @@
 
 #define PAGE_BYTES 4096
 #define WORD_BYTES 8
+#define RUN_WORDS 8
 
 static unsigned long pages, slots, slot_words, visits_done, bad_pages;
 static uint64_t (*memory)[PAGE_BYTES / WORD_BYTES];
@@ -31,25 +32,24 @@ static uint64_t mix(uint64_t value) {
   return value ^ (value >> 31);
 }
 
-// Of what was never visited every second slot is one word repeated, so that the working set compresses to about a half, as memory does.
-static uint64_t step_of(unsigned long slot, uint32_t visit) {
-  return visit == 0 && slot % 2 == 1 ? 0 : 0x9e3779b97f4a7c15u;
-}
-
 static uint64_t seed_of(unsigned long page, unsigned long slot, uint32_t visit) {
   return mix(((uint64_t)page << 40) ^ ((uint64_t)slot << 32) ^ visit ^ 0x5bd1e995u);
 }
 
+// The word `at` of a page. Of what was never visited, half is one word repeated: the working set compresses to about a half, as memory does.
+static uint64_t word_of(uint64_t seed, uint32_t visit, unsigned long at) {
+  return visit == 0 && at / RUN_WORDS % 2 == 1 ? seed : mix(seed + at * 0x9e3779b97f4a7c15u);
+}
+
 static void fill_slot(unsigned long page, unsigned long slot, uint32_t visit) {
-  uint64_t *words = &memory[page][slot * slot_words], word = seed_of(page, slot, visit), step = step_of(slot, visit);
-  for (unsigned long at = 0; at < slot_words; at++, word += step) words[at] = step == 0 ? word : mix(word);
+  uint64_t seed = seed_of(page, slot, visit);
+  for (unsigned long at = slot * slot_words; at < (slot + 1) * slot_words; at++) memory[page][at] = word_of(seed, visit, at);
 }
 
 static int is_slot_right(unsigned long page, unsigned long slot, uint32_t visit) {
-  const uint64_t *words = &memory[page][slot * slot_words];
-  uint64_t word = seed_of(page, slot, visit), step = step_of(slot, visit);
-  for (unsigned long at = 0; at < slot_words; at++, word += step)
-    if (words[at] != (step == 0 ? word : mix(word))) return 0;
+  uint64_t seed = seed_of(page, slot, visit);
+  for (unsigned long at = slot * slot_words; at < (slot + 1) * slot_words; at++)
+    if (memory[page][at] != word_of(seed, visit, at)) return 0;
   return 1;
 }
 
