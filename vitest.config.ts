@@ -6,6 +6,7 @@ const SYSTEM = [
   "test/cli/**",
   "test/docs.test.ts",
   "test/guest/file/**",
+  "test/guest/qemu/docs.test.ts",
   "test/guest/qemu/live.test.ts",
   "test/guest/qemu/machines.test.ts",
   "test/guest/qemu/scan-threads.test.ts",

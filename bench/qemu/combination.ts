@@ -1,4 +1,5 @@
 import type { LabMachineOptions, LabWorkload } from "../../test/lab/plan.js";
+import { BENCH_WORKLOADS } from "../../test/lab/workloads.js";
 import type { LinkShape } from "./link.js";
 
 /** What a guest does. */
@@ -17,21 +18,11 @@ export interface Combination {
 
 const MEMORY_BYTES = 512 << 20;
 
-const REDIS: Workload = { name: "redis", workload: { kind: "redis", keys: 140_000, rate: 1000 } };
-const SPARSE_WRITER: Workload = {
-  name: "4000 pages/s × 64 B",
-  workload: { kind: "writer", pages: 32_768, rate: 4000, bytes: 64 },
-};
-const PAGE_WRITER: Workload = {
-  name: "1500 pages/s × 4 KiB",
-  workload: { kind: "writer", pages: 32_768, rate: 1500, bytes: 4096 },
-};
-const WORKLOADS: readonly Workload[] = [
-  { name: "idle", workload: { kind: "idle" } },
-  REDIS,
-  SPARSE_WRITER,
-  PAGE_WRITER,
-];
+const IDLE: Workload = { name: "idle", workload: BENCH_WORKLOADS.idle };
+const REDIS: Workload = { name: "redis", workload: BENCH_WORKLOADS.redis };
+const SPARSE_WRITER: Workload = { name: "4000 pages/s × 64 B", workload: BENCH_WORKLOADS.writer };
+const PAGE_WRITER: Workload = { name: "1500 pages/s × 4 KiB", workload: BENCH_WORKLOADS.pages };
+const WORKLOADS: readonly Workload[] = [IDLE, REDIS, SPARSE_WRITER, PAGE_WRITER];
 const RATES: readonly (number | undefined)[] = [12.5e6, 100e6, undefined];
 const ROUND_TRIPS_MS = [0, 40];
 

@@ -15,15 +15,27 @@ const FOLDER_MODE = 0o733;
 
 const ended = new Set<unknown>(["completed", "failed", "cancelled"]);
 
-/** Has QEMU leave shared RAM out of what it sends, and tell how it goes. Throws `machine-unfit` where it cannot. */
-export async function prepareForDeviceState(qmp: QmpClient): Promise<void> {
-  const capabilities = ["x-ignore-shared", "events"].map((capability) => ({ capability, state: true }));
-  try {
+const CAPABILITIES = ["x-ignore-shared", "events"];
+const capabilityStates = v.array(v.object({ capability: v.string(), state: v.boolean() }));
+
+/**
+ * Has QEMU leave shared RAM out of what it sends, and tell how it goes. Gives what puts things back: a QEMU that was left so would migrate without
+ * its memory. Throws `machine-unfit` where it cannot.
+ */
+export async function prepareForDeviceState(qmp: QmpClient): Promise<() => Promise<void>> {
+  const before = v
+    .parse(capabilityStates, await qmp.execute("query-migrate-capabilities"))
+    .filter(({ capability }) => CAPABILITIES.includes(capability));
+  const set = async (capabilities: v.InferOutput<typeof capabilityStates>): Promise<void> => {
     await qmp.execute("migrate-set-capabilities", { capabilities });
+  };
+  try {
+    await set(CAPABILITIES.map((capability) => ({ capability, state: true })));
   } catch (cause) {
     const message = `This QEMU cannot leave its memory to others (${(cause as Error).message}): it needs version 4.1 or later.`;
     throw new GuestError("machine-unfit", message, { cause });
   }
+  return () => set(before);
 }
 
 /**

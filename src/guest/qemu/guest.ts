@@ -34,13 +34,22 @@ export class QemuGuest implements Guest {
   readonly #ram: Ram;
   readonly #allocated: AllocatedPages;
   readonly #guardian: Guardian;
+  readonly #putBack: () => Promise<void>;
   readonly #isRunning: boolean;
   readonly #stateMaxBytes: number;
   #scanThreads: RamScanThreads | undefined;
   #isClosed = false;
 
-  private constructor(qmp: QmpClient, ram: Ram, machine: Machine, guardian: Guardian, stateMaxBytes: number) {
+  private constructor(
+    qmp: QmpClient,
+    ram: Ram,
+    machine: Machine,
+    guardian: Guardian,
+    putBack: () => Promise<void>,
+    stateMaxBytes: number,
+  ) {
     this.machine = machine;
+    this.#putBack = putBack;
     this.#qmp = qmp;
     this.#ram = ram;
     this.#allocated = new AllocatedPages(ram);
@@ -60,12 +69,12 @@ export class QemuGuest implements Guest {
       if (status === GONE || status === "inmigrate") {
         throw new GuestError("machine-unfit", `The machine is ${status}: it does not run in this QEMU.`);
       }
-      await prepareForDeviceState(qmp);
+      const putBack = await prepareForDeviceState(qmp);
       const files = await findRamFiles(qmp);
       const machineName = name ?? (await nameOf(qmp)) ?? "qemu";
       const machine = describeMachine(machineName, await machineTypeOf(qmp), files, isRunning);
       const ram = Ram.open(files, PAGE_BYTES, "read");
-      return new QemuGuest(qmp, ram, machine, new Guardian(address), stateMaxBytes);
+      return new QemuGuest(qmp, ram, machine, new Guardian(address), putBack, stateMaxBytes);
     } catch (error) {
       await qmp.close();
       throw error;
@@ -115,12 +124,18 @@ export class QemuGuest implements Guest {
       // It may end before it has answered.
       if (!(error instanceof QmpError && error.code === "closed")) throw error;
     }
-    await this.close();
+    await this.#letGo();
   }
 
   /** Lets go of the machine, which stays as it is. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
+    // Where QEMU is gone, nothing is to be put back.
+    await this.#putBack().catch(() => {});
+    await this.#letGo();
+  }
+
+  async #letGo(): Promise<void> {
     this.#isClosed = true;
     this.#guardian.end();
     await this.#scanThreads?.close();

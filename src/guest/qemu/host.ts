@@ -23,6 +23,7 @@ export class QemuHost implements Host {
   #qmp: QmpClient | undefined;
   #ram: Ram | undefined;
   #guardian: Guardian | undefined;
+  #putBack: () => Promise<void> = async () => {};
   #isUntouched = false;
   #isLoaded = false;
   #shallRun = true;
@@ -61,7 +62,7 @@ export class QemuHost implements Host {
       this.#guardian = new Guardian(this.#options.qmp);
     }
     const { files, isRunning } = await matchMachine(this.#qmp, machine);
-    await prepareForDeviceState(this.#qmp);
+    this.#putBack = await prepareForDeviceState(this.#qmp);
     this.#shallRun = isRunning;
     this.#ram = Ram.open(files, machine.pageBytes, "write");
     this.#isUntouched = this.#ram.isUntouched;
@@ -93,6 +94,8 @@ export class QemuHost implements Host {
     // Before it runs: nothing may end a machine that does.
     guardian.end();
     if (this.#shallRun) await qmp.execute("cont");
+    // It runs: that something is still to be cleared up does not undo it.
+    await this.#putBack().catch(() => {});
     ram.close();
     await (this.#process?.leave() ?? qmp.close());
   }
@@ -106,6 +109,7 @@ export class QemuHost implements Host {
     this.#guardian?.end();
     if (this.#process !== undefined) await this.#process.kill();
     else if (this.#isLoaded && "qmp" in this.#options) await endQemu(this.#options.qmp, this.#qmp);
+    else await this.#putBack().catch(() => {});
     await this.#qmp?.close();
   }
 

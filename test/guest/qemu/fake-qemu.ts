@@ -26,6 +26,11 @@ export class FakeQemu {
   readonly executed: string[] = [];
   /** The state of its devices: what it sends, or what it was sent. */
   state: Uint8Array = new TextEncoder().encode("registers and devices");
+  readonly capabilities: Map<string, boolean> = new Map([
+    ["xbzrle", true],
+    ["x-ignore-shared", false],
+    ["events", false],
+  ]);
   /** How its next part of a migration ends. */
   ends: "completed" | "failed" = "completed";
   status: string;
@@ -100,6 +105,13 @@ export class FakeQemu {
     switch (command) {
       case "query-status":
         return { status: this.status, running: this.status === "running", singlestep: false };
+      case "query-migrate-capabilities":
+        return [...this.capabilities].map(([capability, state]) => ({ capability, state }));
+      case "migrate-set-capabilities":
+        for (const { capability, state } of parameters["capabilities"] as { capability: string; state: boolean }[]) {
+          this.capabilities.set(capability, state);
+        }
+        return {};
       case "query-name":
         return { name: "db" };
       case "query-memdev":

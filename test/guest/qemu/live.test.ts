@@ -15,14 +15,14 @@ import { continuity } from "../../lab/counter.js";
 import { LabMachine } from "../../lab/machine.js";
 import type { LabMachineOptions, LabWorkload } from "../../lab/plan.js";
 import { labUnavailable } from "../../lab/require.js";
+import { TEST_WORKLOADS } from "../../lab/workloads.js";
 import { RunningCommand } from "../../support/command.js";
 import { FaultyConnection, type Script } from "../../support/faulty-connection.js";
 
 const MiB = 1 << 20;
 const TIMEOUT_MS = 600_000;
 const WINDOW_BYTES = 4 * MiB;
-const WRITER: LabWorkload = { kind: "writer", pages: 2048, rate: 4000, bytes: 64 };
-const REDIS: LabWorkload = { kind: "redis", keys: 20_000, rate: 500 };
+const { idle: IDLE, writer: WRITER, redis: REDIS } = TEST_WORKLOADS;
 
 const reason = await labUnavailable();
 const redisReason = await labUnavailable(true);
@@ -33,7 +33,7 @@ afterEach(async () => {
 });
 
 function optionsOf(workload: LabWorkload): LabMachineOptions {
-  return { workload, memoryBytes: (workload.kind === "redis" ? 384 : 128) * MiB };
+  return { workload, memoryBytes: (workload.kind === "redis" ? 256 : 128) * MiB };
 }
 
 async function start(options: LabMachineOptions): Promise<LabMachine> {
@@ -199,7 +199,7 @@ describe.skipIf(reason !== undefined)(`a machine of a real QEMU, link cut (${rea
   it(
     "before and after each step: it runs in exactly one place",
     async () => {
-      const options = optionsOf({ kind: "idle" });
+      const options = optionsOf(IDLE);
       let from = await start(options);
       await from.waitForReady();
       for (const [name, direction, type] of steps) {

@@ -64,6 +64,20 @@ describe("a machine of QEMU", () => {
     expectMoved(from, to);
     expectSameBytes(to.state, from.state);
     expect([from.hasQuit, to.isRunning]).toEqual([true, true]);
+    expect(to.capabilities.get("x-ignore-shared"), "left so, it would migrate without its memory").toBe(false);
+  });
+
+  it("can be migrated by QEMU itself where it was not moved", async () => {
+    const [from, to] = [await fake(), await fake({ isIncoming: true })];
+    to.faults.set("qom-get", "refuse");
+    const guest = await guestOf(from);
+    expect(from.capabilities.get("x-ignore-shared")).toBe(true);
+    await guest.close();
+    await expect(move(from, to)).rejects.toBeInstanceOf(Error);
+    await cleanups.pop()?.();
+    for (const { capabilities } of [from, to]) {
+      expect([...capabilities.values()]).toEqual([true, false, false]);
+    }
   });
 
   it("keeps nothing of what an earlier attempt left in the destination's memory", async () => {
