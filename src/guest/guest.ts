@@ -39,9 +39,9 @@ export interface ScannedWindow {
   release(): void;
 }
 
-/** Threads that read and fingerprint a guest's memory. */
+/** Threads that read and fingerprint a guest's memory, beside the one that they are asked from. */
 export interface ScanThreads {
-  readonly threads: number;
+  readonly count: number;
   /** How many windows may be under way at once, those among them that have not been released. */
   readonly windowsAhead: number;
   /** The fingerprints of all pages as they were scanned last; XXH3-128, 16 bytes a page. To be filled with what the pages are compared with at first. */

@@ -7,7 +7,7 @@ export interface RoundOutcome {
   readonly transferredBytes: number;
   /** From the start of the round's scan to the confirmation of its last page. */
   readonly durationMs: number;
-  /** The part of it that the scan took. */
+  /** How long the scan would take with the guest paused. */
   readonly scanMs: number;
 }
 

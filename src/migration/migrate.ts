@@ -126,7 +126,8 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
         const round = await source.copyRound();
         const elapsedMs = performance.now() - this.#startMs - this.#setupTimeMs;
         this.#firstRoundMs ??= round.durationMs;
-        const decision = this.#convergence.decide(round, source.link.bytesPerSecond, source.roundTripMs, elapsedMs);
+        const expected = { ...round, scanMs: round.scanMs / source.pausedSpeedup };
+        const decision = this.#convergence.decide(expected, source.link.bytesPerSecond, source.roundTripMs, elapsedMs);
         this.#addRound(round, `${decision.action}: ${decision.reason}`);
         return decision;
       },

@@ -6,6 +6,7 @@ import { createKernels, type Kernels } from "../kernel/load.js";
 import type { Span } from "../kernel/span.js";
 import { zeroFingerprints } from "./fingerprints.js";
 import type { MemoryLayout } from "./layout.js";
+import { nextTurn } from "./turn.js";
 
 /** Memory is scanned in windows of so many bytes: a turn of the event loop goes by for each. */
 const WINDOW_BYTES = 1 << 20;
@@ -36,12 +37,13 @@ export interface VisitedWindow extends Window {
  * what was written.
  */
 export class DirtyScanner {
-  /** Pages of one window. */
-  readonly windowPages: number;
   /** Fingerprints of what the destination holds, once it has been sent what was visited. */
   readonly fingerprints: Uint8Array;
   /** How long this round's scan has taken so far, without the visits. */
   scanMs = 0;
+  /** How many times as fast a scan is when the guest stands still, and its cores are free. */
+  readonly pausedSpeedup: number;
+  readonly #windowPages: number;
   readonly #guest: Guest;
   readonly #layout: MemoryLayout;
   readonly #kernels: Kernels;
@@ -70,11 +72,13 @@ export class DirtyScanner {
     this.#threads = threads;
     this.fingerprints = threads?.fingerprints ?? fingerprints;
     if (threads !== undefined) this.fingerprints.set(fingerprints);
-    this.windowPages = (threads === undefined ? WINDOW_BYTES : THREAD_WINDOW_BYTES) / pageBytes;
+    this.pausedSpeedup = 1 + (threads?.count ?? 0);
+    this.#windowPages = WINDOW_BYTES / pageBytes;
+    const mostPages = (threads === undefined ? WINDOW_BYTES : THREAD_WINDOW_BYTES) / pageBytes;
     this.#secret = kernels.fingerprint.secret(BigInt(`0x${seed}`));
-    this.#windowFingerprints = arena.allocate(this.windowPages * FINGERPRINT_BYTES);
-    this.#bitmap = arena.allocateBitmap(this.windowPages);
-    this.#window = guest.inPlace === undefined ? arena.allocatePages(this.windowPages, pageBytes) : undefined;
+    this.#windowFingerprints = arena.allocate(this.#windowPages * FINGERPRINT_BYTES);
+    this.#bitmap = arena.allocateBitmap(mostPages);
+    this.#window = guest.inPlace === undefined ? arena.allocatePages(this.#windowPages, pageBytes) : undefined;
   }
 
   /** A scanner of a guest, of whose memory the destination holds what `fingerprints` say. */
@@ -97,12 +101,15 @@ export class DirtyScanner {
     return scanner;
   }
 
-  /** Scans all memory once and visits the pages that changed; yields after every window. */
-  async *scanRound(visit: DirtyVisitor): AsyncGenerator<VisitedWindow, void, void> {
+  /**
+   * Scans all memory once and visits the pages that changed; yields after every window, in any order. Where the guest runs, its own threads want
+   * the cores: the guest's scan threads help only when it stands still.
+   */
+  async *scanRound(isRunning: boolean, visit: DirtyVisitor): AsyncGenerator<VisitedWindow, void, void> {
     this.scanMs = 0;
     this.beginRound();
-    if (this.#threads === undefined) yield* this.#scanHere(visit);
-    else yield* this.#scanOnThreads(this.#threads, visit);
+    if (this.#threads === undefined || isRunning) yield* this.#scanHere(this.#windows(this.#windowPages), visit);
+    else yield* this.#scanWithThreads(this.#threads, visit);
   }
 
   /** Begins a round: finds out which pages need not be looked at. */
@@ -160,14 +167,14 @@ export class DirtyScanner {
     return dirty;
   }
 
-  async *#scanHere(visit: DirtyVisitor): AsyncGenerator<VisitedWindow, void, void> {
+  *#scanHere(windows: Iterable<Window>, visit: DirtyVisitor): Generator<VisitedWindow, void, void> {
     let visitMs = 0;
     const timed: DirtyVisitor = (firstPage, pages) => {
       const startMs = performance.now();
       visit(firstPage, pages);
       visitMs += performance.now() - startMs;
     };
-    for (const { firstPage, pageCount } of this.#windows()) {
+    for (const { firstPage, pageCount } of windows) {
       visitMs = 0;
       const startMs = performance.now();
       const dirty = this.scan(firstPage, pageCount, timed);
@@ -176,45 +183,61 @@ export class DirtyScanner {
     }
   }
 
-  async *#scanOnThreads(threads: ScanThreads, visit: DirtyVisitor): AsyncGenerator<VisitedWindow, void, void> {
-    const windows = this.#windows();
-    const ahead: (Window & { readonly scanning: Promise<ScannedWindow> | undefined })[] = [];
-    for (let underWay = 0; ; ) {
-      while (underWay < threads.windowsAhead) {
-        const window = windows.next().value;
-        if (window === undefined) break;
-        const end = window.firstPage + window.pageCount;
-        const isLogged = this.#nextLogged(window.firstPage, end) < end;
-        const scanning = isLogged ? threads.scan(window.firstPage, window.pageCount) : undefined;
+  /** The threads are given windows ahead, and while they are at work, windows are scanned here. */
+  async *#scanWithThreads(threads: ScanThreads, visit: DirtyVisitor): AsyncGenerator<VisitedWindow, void, void> {
+    const startMs = performance.now();
+    const windows = this.#windows(THREAD_WINDOW_BYTES / this.#layout.pageBytes);
+    const answers = new Map<Window, Promise<[Window, ScannedWindow]>>();
+    const finished: [Window, ScannedWindow][] = [];
+    for (;;) {
+      const window = windows.next().value;
+      if (window === undefined && answers.size === 0) break;
+      if (window !== undefined && answers.size < threads.windowsAhead) {
+        const scanning = threads.scan(window.firstPage, window.pageCount);
+        const answer = scanning.then((scanned): [Window, ScannedWindow] => {
+          finished.push([window, scanned]);
+          return [window, scanned];
+        });
         // Where an earlier one fails, nobody waits for it any more.
-        scanning?.catch(() => {});
-        if (isLogged) underWay += 1;
-        ahead.push({ ...window, scanning });
+        answer.catch(() => {});
+        answers.set(window, answer);
+        continue;
       }
-      const next = ahead.shift();
-      if (next === undefined) return;
-      const { firstPage, pageCount, scanning } = next;
-      const scanned = await scanning;
-      if (scanned !== undefined) {
-        this.scanMs += scanned.scanMs / threads.threads;
+      if (window !== undefined) yield* this.#scanHere(this.#cut(window), visit);
+      else if (finished.length === 0) await Promise.race(answers.values());
+      await nextTurn();
+      for (const [{ firstPage, pageCount }, scanned] of finished) {
         this.#bitmap.bytes.set(scanned.dirty);
         if (scanned.dirtyCount > 0) this.#visitRuns(firstPage, pageCount, scanned.pages, visit);
         scanned.release();
-        underWay -= 1;
+        yield { firstPage, pageCount, dirty: scanned.dirtyCount };
       }
-      yield { firstPage, pageCount, dirty: scanned?.dirtyCount ?? 0 };
+      for (const [done] of finished.splice(0)) answers.delete(done);
     }
+    this.scanMs = performance.now() - startMs;
   }
 
-  /** Windows of all memory, each in one region. */
-  *#windows(): Generator<Window, undefined, void> {
+  /** Windows of all memory, each in one region; those in which nothing is to be looked at are left out. */
+  *#windows(windowPages: number): Generator<Window, undefined, void> {
     const ranges: [number, number][] = [];
     this.#layout.split(0, this.#layout.memoryPages, (first, count) => ranges.push([first, first + count]));
     for (const [start, end] of ranges) {
-      for (let firstPage = start; firstPage < end; firstPage += this.windowPages)
-        yield { firstPage, pageCount: Math.min(this.windowPages, end - firstPage) };
+      for (let firstPage = start; firstPage < end; firstPage += windowPages) {
+        const pageCount = Math.min(windowPages, end - firstPage);
+        if (this.#log === undefined || this.#nextLogged(firstPage, firstPage + pageCount) < firstPage + pageCount) {
+          yield { firstPage, pageCount };
+        }
+      }
     }
     return undefined;
+  }
+
+  /** A window of the threads as windows that are scanned here. */
+  *#cut({ firstPage, pageCount }: Window): Generator<Window, void, void> {
+    const end = firstPage + pageCount;
+    for (let first = firstPage; first < end; first += this.#windowPages) {
+      yield { firstPage: first, pageCount: Math.min(this.#windowPages, end - first) };
+    }
   }
 
   /** Visits the runs of the window's bitmap. */

@@ -101,6 +101,11 @@ export class Source {
     return this.#layout.memoryPages;
   }
 
+  /** How many times as fast a scan is when the machine stands still. */
+  get pausedSpeedup(): number {
+    return this.#scanner?.pausedSpeedup ?? 1;
+  }
+
   /** Why which codec was chosen, where it was for the engine to choose. */
   get compressionExplanation(): string | undefined {
     return this.#encoder.compressionChoice?.explanation;
@@ -207,11 +212,13 @@ export class Source {
       encoded: this.encoded,
     };
     let turnMs = performance.now();
-    const windows = scanner.scanRound((firstPage, pages) => this.#encoder.add(firstPage, pages));
-    for await (const { firstPage, pageCount, dirty } of windows) {
+    let pagesScanned = 0;
+    const windows = scanner.scanRound(isRunning, (firstPage, pages) => this.#encoder.add(firstPage, pages));
+    for await (const { pageCount, dirty } of windows) {
       measure.dirty += dirty;
+      pagesScanned += pageCount;
       await this.#sendBatches();
-      this.#onProgress({ round: this.#round, pagesScanned: firstPage + pageCount });
+      this.#onProgress({ round: this.#round, pagesScanned });
       if (performance.now() - this.#lastSentMs > ALIVE_AFTER_MS) {
         await this.#send(this.#channel.sendBytes(FrameType.alive, new Uint8Array(0)));
       }

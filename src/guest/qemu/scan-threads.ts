@@ -9,7 +9,7 @@ import type { Ram } from "./ram.js";
 import type { ScanAnswer, ScanOrder, ScanThreadData } from "./scan-thread.js";
 
 /** Reading is bound by the memory: more threads than these do not help. */
-const MAX_THREADS = 4;
+const MAX_THREADS = 3;
 /** While one window of a thread is looked at, it scans the next. */
 const SLOTS_PER_THREAD = 2;
 
@@ -27,7 +27,7 @@ interface Waiting {
 
 /** Threads that scan a machine's RAM files. */
 export class RamScanThreads implements ScanThreads {
-  readonly threads: number;
+  readonly count: number;
   readonly windowsAhead: number;
   readonly fingerprints: Uint8Array;
   readonly log: Uint8Array;
@@ -41,8 +41,8 @@ export class RamScanThreads implements ScanThreads {
 
   private constructor(ram: Ram, seed: string, windowPages: number, module: WebAssembly.Module) {
     const { pageBytes, pageCount } = ram;
-    this.threads = Math.min(MAX_THREADS, availableParallelism());
-    this.windowsAhead = this.threads * SLOTS_PER_THREAD;
+    this.count = Math.max(1, Math.min(MAX_THREADS, availableParallelism() - 1));
+    this.windowsAhead = this.count * SLOTS_PER_THREAD;
     this.#ram = ram;
     this.#windowBytes = windowPages * pageBytes;
     this.#bitmapBytes = bitmapBytes(windowPages);
@@ -51,7 +51,7 @@ export class RamScanThreads implements ScanThreads {
     this.fingerprints = new Uint8Array(fingerprints);
     this.log = new Uint8Array(log);
     const slotBytes = this.#windowBytes + this.#bitmapBytes;
-    for (let thread = 0; thread < this.threads; thread++) {
+    for (let thread = 0; thread < this.count; thread++) {
       const slots = Array.from({ length: SLOTS_PER_THREAD }, () => new SharedArrayBuffer(slotBytes));
       const workerData: ScanThreadData = { module, seed, pageBytes, windowPages, fingerprints, log, slots };
       this.#startThread(workerData);
@@ -60,7 +60,7 @@ export class RamScanThreads implements ScanThreads {
     this.#free.sort((left, right) => left.index - right.index);
   }
 
-  /** Starts as many threads as there are cores, four at most. They hold no process back that wants to end. */
+  /** Starts a thread for every core but the caller's, three at most. They hold no process back that wants to end. */
   static async start(ram: Ram, seed: string, windowPages: number): Promise<RamScanThreads> {
     return new RamScanThreads(ram, seed, windowPages, await compileKernels());
   }
