@@ -159,6 +159,11 @@ export class PageDecoder {
           break;
         case PageClass.novel:
           residual = this.#writeNovel(first, count, residual);
+          this.#cache?.put(first, count, this.#block, residual - count * this.#space.pageBytes);
+          break;
+        case PageClass.passing:
+          residual = this.#writeNovel(first, count, residual);
+          for (let page = first; page < first + count; page++) this.#cache?.forget(page);
           break;
         case PageClass.same:
           this.#writeSame(first, count);
@@ -217,7 +222,6 @@ export class PageDecoder {
     const { pageBytes } = this.#space;
     const end = firstByte + count * pageBytes;
     this.#store.writePages(first, this.#block.bytes.subarray(firstByte, end));
-    this.#cache?.put(first, count, this.#block, firstByte);
     return end;
   }
 

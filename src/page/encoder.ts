@@ -44,6 +44,9 @@ export interface EncodedPages {
   readonly encodedBytes: number;
 }
 
+/** A link that takes so much takes a page sooner than the page can be remembered, and looked for among others. */
+const FAST_LINK_BYTES_PER_SECOND = 400e6;
+
 /**
  * Turns pages into batches. It does not know where pages come from nor where batches go; a {@link PageDecoder} that is given all batches
  * in order holds the same pages.
@@ -79,7 +82,7 @@ export class PageEncoder {
   readonly #block: Span;
   #residualBytes = 0;
 
-  readonly #pages: Record<PageClass, number> = { 1: 0, 2: 0, 3: 0, 4: 0, 5: 0, 6: 0 };
+  readonly #pages: Record<PageClass, number> = { 1: 0, 2: 0, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0 };
   #totalResidualBytes = 0;
   #encodedBytes = 0;
 
@@ -115,9 +118,9 @@ export class PageEncoder {
 
   /** What has been encoded so far; pages and batches that are still open do not count yet. */
   get encoded(): EncodedPages {
-    const { 1: zero, 2: fill, 3: dup, 4: delta, 5: novel, 6: unchanged } = this.#pages;
+    const { 1: zero, 2: fill, 3: dup, 4: delta, 5: kept, 6: unchanged, 7: passing } = this.#pages;
     const bytes = { residualBytes: this.#totalResidualBytes, encodedBytes: this.#encodedBytes };
-    return { zero, fill, dup, delta, novel, unchanged, ...bytes };
+    return { zero, fill, dup, delta, novel: kept + passing, unchanged, ...bytes };
   }
 
   /** Where compression is `auto`: what chooses the codec; it wants to be told the link's rate. */
@@ -178,7 +181,10 @@ export class PageEncoder {
     if (this.#chunk.count === 0) return;
     this.#chunk.findFilled();
     this.#classes.fill(PageClass.novel);
-    if (this.#duplicates !== undefined) {
+    if (this.#duplicates !== undefined && this.#isLinkFast) {
+      this.#classes.fill(PageClass.passing);
+      this.#leaveCache(this.#duplicates, (page) => this.#cache.holds(page));
+    } else if (this.#duplicates !== undefined) {
       this.#encodeDeltas();
       this.#enter(this.#duplicates);
       this.#nameDuplicates();
@@ -224,21 +230,30 @@ export class PageEncoder {
     }
   }
 
-  /** Brings the cache, and the names of what it holds, to the chunk's content. */
-  #enter(duplicates: DuplicateFinder): void {
-    const cache = this.#cache;
-    const { count, numbers, classes, pages, unfilledCount, unfilledNumbers } = this.#chunk;
+  get #isLinkFast(): boolean {
+    return (this.#compressor.choice?.linkBytesPerSecond ?? 0) >= FAST_LINK_BYTES_PER_SECOND;
+  }
+
+  /** Takes the slots of the chunk's pages, where `isLost` says so, out of the cache and of the names of what it holds. */
+  #leaveCache(duplicates: DuplicateFinder, isLost: (page: number, isFilled: boolean) => boolean): void {
+    const { count, numbers, classes } = this.#chunk;
     let slots = 0;
     for (let local = 0; local < count; local++) {
       const page = numbers[local] as number;
-      const slot = cache.slotOf(page);
-      const isLost = classes[local] === PageClass.novel ? cache.isTaken(slot) : cache.holds(page);
-      if (isLost) this.#slots[slots++] = slot;
+      if (isLost(page, classes[local] !== PageClass.novel)) this.#slots[slots++] = this.#cache.slotOf(page);
     }
-    if (slots > 0) {
-      duplicates.remove(this.#slots, slots);
-      cache.empty(this.#slots, slots);
-    }
+    if (slots === 0) return;
+    duplicates.remove(this.#slots, slots);
+    this.#cache.empty(this.#slots, slots);
+  }
+
+  /** Brings the cache, and the names of what it holds, to the chunk's content. */
+  #enter(duplicates: DuplicateFinder): void {
+    const cache = this.#cache;
+    const { pages, unfilledCount, unfilledNumbers } = this.#chunk;
+    this.#leaveCache(duplicates, (page, isFilled) =>
+      isFilled ? cache.holds(page) : cache.isTaken(cache.slotOf(page)),
+    );
     if (unfilledCount === 0) return;
     const { pageBytes } = this.#space;
     for (let first = 0, next = 0; first < unfilledCount; first = next) {
@@ -290,9 +305,11 @@ export class PageEncoder {
           break;
         }
         case PageClass.novel:
+        case PageClass.passing:
           arena.copy(pages, at * pageBytes, this.#block, end, pageBytes);
           end += pageBytes;
-          this.#index.novel(page);
+          if (pageClass === PageClass.novel) this.#index.novel(page);
+          else this.#index.passing(page);
       }
       if (!isFilled) at += 1;
     }

@@ -51,6 +51,10 @@ export class IndexWriter {
     this.#add(PageClass.novel, page);
   }
 
+  passing(page: number): void {
+    this.#add(PageClass.passing, page);
+  }
+
   same(page: number): void {
     this.#add(PageClass.same, page);
   }
@@ -163,6 +167,7 @@ export class BatchIndex {
           }
           break;
         case PageClass.novel:
+        case PageClass.passing:
           residualBytes += length * pageBytes;
           break;
         default:

@@ -25,6 +25,7 @@ import { VARINT_MAX_BYTES } from "./varint.js";
  *     delta    for each page the bytes of its XBZRLE payload in the residual stream
  *     novel    nothing; each page takes its bytes from the residual stream
  *     same     nothing: the pages as the receiver holds them; listed only for a receiver that wants every page
+ *     passing  as novel, but a cache does not keep the page, nor an older version of it
  *
  * All numbers of the header are little-endian. Pages change in the index's order: a dup may name a page of an earlier run.
  */
@@ -37,7 +38,8 @@ export const PageClass: {
   readonly delta: 4;
   readonly novel: 5;
   readonly same: 6;
-} = Object.freeze({ zero: 1, fill: 2, dup: 3, delta: 4, novel: 5, same: 6 });
+  readonly passing: 7;
+} = Object.freeze({ zero: 1, fill: 2, dup: 3, delta: 4, novel: 5, same: 6, passing: 7 });
 export type PageClass = (typeof PageClass)[keyof typeof PageClass];
 
 /** What compresses the blocks of batches; the numbers on the wire are 1, 2, 3. */

@@ -13,7 +13,7 @@ export type PageChange =
   | { readonly kind: "fill"; readonly page: number; readonly word: Uint8Array }
   | { readonly kind: "dup"; readonly page: number; readonly source: number }
   | { readonly kind: "delta"; readonly page: number; readonly payload: Uint8Array }
-  | { readonly kind: "novel"; readonly page: number; readonly bytes: Uint8Array }
+  | { readonly kind: "novel" | "passing"; readonly page: number; readonly bytes: Uint8Array }
   | { readonly kind: "same"; readonly page: number };
 
 /** The content of a zstd frame that holds so many bytes, or undefined. */
@@ -111,8 +111,11 @@ function readRuns(
         }
         break;
       case 5:
-        for (const page of pages) changes.push({ kind: "novel", page, bytes: takeResidual(pageBytes) });
+      case 7: {
+        const kind = head % 8 === 5 ? "novel" : "passing";
+        for (const page of pages) changes.push({ kind, page, bytes: takeResidual(pageBytes) });
         break;
+      }
       case 6:
         for (const page of pages) changes.push({ kind: "same", page });
         break;
@@ -144,7 +147,7 @@ export class BatchTwin {
       this.memory.set(bytes, change.page * this.#pageBytes);
       if (this.#slots === undefined) return true;
       const slot = change.page % this.#slots;
-      if (change.kind !== "fill") this.#cache.set(slot, { page: change.page, bytes });
+      if (change.kind !== "fill" && change.kind !== "passing") this.#cache.set(slot, { page: change.page, bytes });
       else if (this.#cache.get(slot)?.page === change.page) this.#cache.delete(slot);
       return true;
     });
@@ -164,6 +167,7 @@ export class BatchTwin {
         return old && decodeDelta(change.payload, old);
       }
       case "novel":
+      case "passing":
         return change.bytes.slice();
       case "same":
         return this.#old(change.page)?.slice();

@@ -12,7 +12,7 @@ const malformed = expect.objectContaining({ name: "WireError", code: "batch-malf
 
 /** A page of a batch, as the writer is told and as the reader tells. */
 type Page =
-  | { readonly kind: "zero" | "novel" | "same"; readonly page: number }
+  | { readonly kind: "zero" | "novel" | "same" | "passing"; readonly page: number }
   | { readonly kind: "fill"; readonly page: number; readonly low: number; readonly high: number }
   | { readonly kind: "dup"; readonly page: number; readonly source: number }
   | { readonly kind: "delta"; readonly page: number; readonly payloadBytes: number };
@@ -33,7 +33,7 @@ function write(pages: readonly Page[]): ReturnType<IndexWriter["take"]> {
 function residualBytesOf(pages: readonly Page[]): number {
   return pages.reduce((sum, page) => {
     if (page.kind === "delta") return sum + page.payloadBytes;
-    return sum + (page.kind === "novel" ? PAGE_BYTES : 0);
+    return sum + (page.kind === "novel" || page.kind === "passing" ? PAGE_BYTES : 0);
   }, 0);
 }
 
@@ -69,6 +69,9 @@ function pagesIn(bytes: Uint8Array): Page[] {
           break;
         case PageClass.same:
           pages.push({ kind: "same", page });
+          break;
+        case PageClass.passing:
+          pages.push({ kind: "passing", page });
       }
     }
   }
@@ -117,6 +120,7 @@ describe("an index", () => {
         { kind: "delta", page: 3, payloadBytes: 4096 },
       ],
     ],
+    ["passing", "050f", 1, [{ kind: "passing", page: 5 }]],
     ["novel", "9f8d060d", 1, [{ kind: "novel", page: 99_999 }]],
     ["same", "0516", 1, [5, 6].map((page) => ({ kind: "same", page }))],
     [
@@ -163,7 +167,7 @@ describe("an index", () => {
     fc.constantFrom(2 ** 31 - 1, 2 ** 31, 2 ** 32 - 3),
   );
   const pageOf = fc.oneof(
-    fc.record({ kind: fc.constantFrom("zero" as const, "novel" as const, "same" as const), page }),
+    fc.record({ kind: fc.constantFrom("zero" as const, "novel" as const, "same" as const, "passing" as const), page }),
     fc.record({
       kind: fc.constant("fill" as const),
       page,

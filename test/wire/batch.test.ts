@@ -30,7 +30,7 @@ describe("the header of a batch", () => {
     expect([BATCH_HEADER_BYTES, BATCH_MAX_PAGES, BATCH_MAX_RESIDUAL_BYTES, BATCH_MAX_INDEX_BYTES]).toEqual([
       16, 16384, 8388608, 294912,
     ]);
-    expect(PageClass).toEqual({ zero: 1, fill: 2, dup: 3, delta: 4, novel: 5, same: 6 });
+    expect(PageClass).toEqual({ zero: 1, fill: 2, dup: 3, delta: 4, novel: 5, same: 6, passing: 7 });
   });
 
   it("is taken at just its limits, wherever it lies in its buffer, and refused above them", () => {

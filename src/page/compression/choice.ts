@@ -114,6 +114,11 @@ export class CompressionChoice {
     return oldest;
   }
 
+  /** What the link takes, as far as it is known; 0 as long as nothing is. */
+  get linkBytesPerSecond(): number {
+    return this.#linkSecondsPerByte === undefined ? 0 : 1 / this.#linkSecondsPerByte;
+  }
+
   /** Whether the link takes at least so many times as long for what the codec makes of a byte as the codec takes to make it. */
   isLinkSlowerThan(codec: Codec, times: number): boolean {
     const measure = this.#measures.get(codec);
