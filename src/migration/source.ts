@@ -25,6 +25,9 @@ const ALIVE_AFTER_MS = 1000;
 /** While the machine runs, others on this thread, such as its emulator, get their turn after so much work. */
 const TURN_MS = 4;
 
+/** To wait so long for the link, between two looks at it, is to find it full. */
+const WAITED_MS = 1;
+
 /** A round as it was measured; what was decided at its end is not known yet. */
 export type MeasuredRound = Omit<RoundReport, "dirtyPagesPerSecond" | "expectedDowntimeMs" | "decision">;
 
@@ -50,6 +53,10 @@ export class Source {
   #round = 0;
   #isCommitted = false;
   #lastSentMs = performance.now();
+  /** Batches that were passed on, until more may be. */
+  readonly #passing: Promise<void>[] = [];
+  /** How long it had to be waited for the link, since its rate was taken last. */
+  #waitedMs = 0;
 
   private constructor(
     guest: Guest,
@@ -65,8 +72,10 @@ export class Source {
     this.#encoder = encoder;
     this.#onProgress = onProgress;
     const choice = encoder.compressionChoice;
-    // The rate is the link's own, whether it was full or not.
-    this.link = new LinkMeter((bytesPerSecond) => choice?.observeLink(bytesPerSecond, true));
+    this.link = new LinkMeter((bytesPerSecond) => {
+      choice?.observeLink(bytesPerSecond, this.#waitedMs > WAITED_MS);
+      this.#waitedMs = 0;
+    });
     this.#inbox = new Inbox(channel, timeoutMs, (confirmation) => this.link.confirmed(confirmation));
   }
 
@@ -83,8 +92,10 @@ export class Source {
     const layout = new MemoryLayout(machine, stateMaxBytes);
     const { pageBytes, pageCount, memoryPages } = layout;
     const fitting = fittingCacheBytes({ pageBytes, pageCount: memoryPages }, cacheBytes);
-    const encoder = await createPageEncoder({ pageBytes, pageCount, compression, cacheBytes: fitting });
-    const source = new Source(guest, await Channel.open(connection, timeoutMs), layout, encoder, timeoutMs, onProgress);
+    const space = { pageBytes, pageCount, compression, cacheBytes: fitting };
+    const encoder = await createPageEncoder({ ...space, onBatch: (batch) => source.#pass(batch) });
+    const channel = await Channel.open(connection, timeoutMs);
+    const source: Source = new Source(guest, channel, layout, encoder, timeoutMs, onProgress);
     await source.#announce(session, options);
     return source;
   }
@@ -234,11 +245,20 @@ export class Source {
     return measure;
   }
 
+  #pass(batch: Uint8Array): void {
+    this.batches[decodeBatchHeader(batch).codec] += 1;
+    const passing = this.#channel.sendBytes(FrameType.batch, batch);
+    // Where it fails before anybody waits for it, the next one who waits hears of it.
+    passing.catch(() => {});
+    this.#passing.push(passing);
+  }
+
+  /** Waits until the batches that there are may be followed by more. */
   async #sendBatches(): Promise<void> {
-    for (let batch = this.#encoder.take(); batch !== undefined; batch = this.#encoder.take()) {
-      this.batches[decodeBatchHeader(batch).codec] += 1;
-      await this.#send(this.#channel.sendBytes(FrameType.batch, batch));
-    }
+    if (this.#passing.length === 0) return;
+    const startMs = performance.now();
+    await this.#send(Promise.all(this.#passing.splice(0)).then(() => {}));
+    this.#waitedMs += performance.now() - startMs;
   }
 
   /** Waits until more may be sent. */

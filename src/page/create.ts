@@ -19,7 +19,7 @@ export async function createPageEncoder(options: PageSpace & Partial<PageEncoder
   const zstd = compression === "zstd" ? await loadZstd() : undefined;
   return new PageEncoder(
     await createKernels(),
-    { pageBytes, pageCount, compression, cacheBytes, batchBytes, zstdLevel },
+    { ...options, pageBytes, pageCount, compression, cacheBytes, batchBytes, zstdLevel },
     zstd,
   );
 }

@@ -2,11 +2,12 @@ import { DELTA_UNCHANGED } from "../kernel/delta.js";
 import type { Kernels } from "../kernel/load.js";
 import type { Span } from "../kernel/span.js";
 import {
+  BATCH_HEADER_BYTES,
   BATCH_MAX_INDEX_BYTES,
   BATCH_MAX_PAGES,
   BATCH_MAX_RESIDUAL_BYTES,
-  encodeBatch,
   PageClass,
+  writeBatchHeader,
 } from "../wire/batch.js";
 import { IndexWriter } from "../wire/batch-index.js";
 import { PageCache } from "./cache.js";
@@ -27,6 +28,8 @@ export interface PageEncoderOptions extends PageSpace {
   readonly zstdLevel: number;
   /** Pages that have not changed are listed too: for a receiver that wants every page, in the order in which they were added. Default: they are not. */
   readonly listUnchanged?: boolean;
+  /** Is given every batch as soon as it is finished; the bytes are the encoder's. Default: batches wait to be taken. */
+  readonly onBatch?: (batch: Uint8Array) => void;
 }
 
 /** What has been encoded: pages by class, and bytes. */
@@ -56,6 +59,7 @@ export class PageEncoder {
   readonly #space: PageSpace;
   readonly #batchBytes: number;
   readonly #listsUnchanged: boolean;
+  readonly #onBatch: (batch: Uint8Array) => void;
   readonly #chunkPages: number;
   readonly #cache: PageCache;
   readonly #duplicates: DuplicateFinder | undefined;
@@ -99,6 +103,7 @@ export class PageEncoder {
     this.#space = options;
     this.#batchBytes = batchBytes;
     this.#listsUnchanged = options.listUnchanged ?? false;
+    this.#onBatch = options.onBatch ?? ((batch) => this.#batches.push(batch.slice()));
     this.#chunkPages = chunkPages;
     this.#classes = new Uint8Array(chunkPages);
     this.#sources = new Uint32Array(chunkPages);
@@ -109,7 +114,7 @@ export class PageEncoder {
     this.#deltaSlots = arena.allocate(chunkPages * 4);
     this.#payloadLengths = arena.allocate(chunkPages * 4);
     this.#payloads = arena.allocate(chunkBytes);
-    this.#block = arena.allocate(blockBytes);
+    this.#block = arena.allocate(BATCH_HEADER_BYTES + blockBytes).part(BATCH_HEADER_BYTES, blockBytes);
     this.#compressor = new BlockCompressor(kernels, blockBytes, options.compression, zstd, options.zstdLevel);
     this.#cache = new PageCache(kernels, pageCount, pageBytes, cacheBytes);
     this.#chunk = new PageChunk(kernels, chunkPages, pageBytes, this.#cache.slots);
@@ -328,10 +333,13 @@ export class PageEncoder {
     const residualBytes = this.#residualBytes;
     this.#block.bytes.set(index, residualBytes);
     const { codec, bytes } = this.#compressor.compress(this.#block, residualBytes + index.length);
-    const batch = encodeBatch({ codec, runCount, residualBytes, indexBytes: index.length }, bytes);
+    // Wherever the compressor left it, there is room for the header before it.
+    const start = bytes.byteOffset - BATCH_HEADER_BYTES;
+    const batch = new Uint8Array(bytes.buffer, start, BATCH_HEADER_BYTES + bytes.length);
+    writeBatchHeader(batch, { codec, runCount, residualBytes, indexBytes: index.length });
     this.#totalResidualBytes += residualBytes;
     this.#encodedBytes += batch.length;
     this.#residualBytes = 0;
-    this.#batches.push(batch);
+    this.#onBatch(batch);
   }
 }

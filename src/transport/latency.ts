@@ -1,5 +1,5 @@
 import { checkBytes, checkNumber } from "./check.js";
-import type { Connection, Peer } from "./connection.js";
+import { type Connection, type Peer, sendSteady } from "./connection.js";
 import { SendQueue } from "./send-queue.js";
 import { sleep } from "./sleep.js";
 
@@ -36,7 +36,7 @@ class DelayedConnection implements Connection {
     this.#outgoing = new SendQueue(HIGH_WATER_BYTES, Number.POSITIVE_INFINITY, {
       pass: async (piece, signal) => {
         await sleepUntil(this.#dueMs.shift() as number, signal);
-        await inner.send(piece);
+        await sendSteady(inner, piece);
       },
       finish: async (signal) => {
         await sleepUntil(this.#closeDueMs as number, signal);

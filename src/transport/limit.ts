@@ -1,5 +1,5 @@
 import { checkNumber } from "./check.js";
-import type { Connection, Peer } from "./connection.js";
+import { type Connection, type Peer, sendSteady } from "./connection.js";
 import { SendQueue } from "./send-queue.js";
 import { sleep } from "./sleep.js";
 
@@ -34,7 +34,7 @@ class LimitedConnection implements Connection {
       async pass(piece, signal) {
         const waitMs = bucket.take(piece.length);
         if (waitMs > 0) await sleep(waitMs, signal);
-        await inner.send(piece);
+        await sendSteady(inner, piece);
       },
       finish: () => inner.close(),
     });

@@ -1,6 +1,6 @@
 import { encodeControl, type ResumePart, ResumeReader, ResumeType } from "../wire/resume.js";
 import { lostError } from "./check.js";
-import type { Connection } from "./connection.js";
+import { type Connection, sendSteady } from "./connection.js";
 import { TransportError } from "./errors.js";
 import { wrong } from "./resumable-incoming.js";
 
@@ -76,7 +76,7 @@ export class Link {
     try {
       for (let frame = this.#owner.nextFrame(); frame !== undefined; frame = this.#owner.nextFrame()) {
         this.#hasSent = true;
-        await this.#inner.send(frame);
+        await sendSteady(this.#inner, frame);
         if (this.#isOver) return;
       }
     } catch (error) {

@@ -9,6 +9,10 @@ interface Waiter {
   readonly reject: (reason: Error) => void;
 }
 
+/** So many frames are kept for further use: what a link has on its way needs no new memory. */
+const MAX_SPARE_FRAMES = 32;
+const WHOLE_FRAME_BYTES = RESUME_HEADER_BYTES + DATA_MAX_BYTES;
+
 /** A data frame with what of it has not been received yet. */
 interface Entry {
   readonly number: number;
@@ -19,6 +23,8 @@ interface Entry {
 export class Outgoing {
   readonly #replayBytes: number;
   #entries: Entry[] = [];
+  /** Whole frames that were received: nobody reads them any more. */
+  readonly #spare: Uint8Array[] = [];
   /** Entries before this one have been received, those before the next one were passed on over the link that there is. */
   #first = 0;
   #next = 0;
@@ -53,7 +59,8 @@ export class Outgoing {
   push(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length; at += DATA_MAX_BYTES) {
       const part = bytes.subarray(at, at + DATA_MAX_BYTES);
-      const frame = new Uint8Array(RESUME_HEADER_BYTES + part.length);
+      const isWhole = part.length === DATA_MAX_BYTES;
+      const frame = (isWhole && this.#spare.pop()) || new Uint8Array(RESUME_HEADER_BYTES + part.length);
       frame.set(part, RESUME_HEADER_BYTES);
       writeResumeHeader(frame, ResumeType.data, part.length, this.#pushed);
       this.#entries.push({ number: this.#pushed, frame });
@@ -102,6 +109,8 @@ export class Outgoing {
     for (let entry = this.#entries[this.#first]; entry !== undefined; entry = this.#entries[this.#first]) {
       const bytes = entry.frame.length - RESUME_HEADER_BYTES;
       if (entry.number + bytes > received) break;
+      const isSpare = entry.frame.length === WHOLE_FRAME_BYTES && this.#spare.length < MAX_SPARE_FRAMES;
+      if (isSpare) this.#spare.push(entry.frame);
       this.#first += 1;
       this.#costBytes -= bytes + CHUNK_COST_BYTES;
     }
@@ -129,6 +138,7 @@ export class Outgoing {
   fail(reason: Error): void {
     this.#failure ??= reason;
     this.#entries = [];
+    this.#spare.length = 0;
     this.#first = this.#next = this.#costBytes = this.#unsentBytes = 0;
     for (const { reject } of this.#waiting.splice(0)) reject(this.#failure);
     this.#closing?.reject(this.#failure);

@@ -53,9 +53,13 @@ class SocketConnection implements Connection {
 
   async send(bytes: Uint8Array): Promise<void> {
     checkBytes(bytes);
+    await this.sendSteady(snapshot(bytes));
+  }
+
+  async sendSteady(bytes: Uint8Array): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#closing !== undefined) throw closedError();
-    if (bytes.length > 0) this.#socket.write(snapshot(bytes));
+    if (bytes.length > 0) this.#socket.write(bytes);
     if (this.#socket.writableLength > UNSENT_BYTES) await this.#woken();
   }
 

@@ -63,13 +63,18 @@ export interface BatchHeader {
 /** A batch's header and block as one piece of bytes. */
 export function encodeBatch(header: BatchHeader, block: Uint8Array): Uint8Array {
   const batch = new Uint8Array(BATCH_HEADER_BYTES + block.length);
-  const view = new DataView(batch.buffer);
-  view.setUint8(0, CODECS.indexOf(header.codec) + 1);
+  writeBatchHeader(batch, header);
+  batch.set(block, BATCH_HEADER_BYTES);
+  return batch;
+}
+
+/** Writes the header to where the batch begins. */
+export function writeBatchHeader(batch: Uint8Array, header: BatchHeader): void {
+  const view = new DataView(batch.buffer, batch.byteOffset, BATCH_HEADER_BYTES);
+  view.setUint32(0, CODECS.indexOf(header.codec) + 1, true);
   view.setUint32(4, header.runCount, true);
   view.setUint32(8, header.residualBytes, true);
   view.setUint32(12, header.indexBytes, true);
-  batch.set(block, BATCH_HEADER_BYTES);
-  return batch;
 }
 
 /** Reads a batch's header and checks its sizes against the limits. Throws `batch-malformed`. */

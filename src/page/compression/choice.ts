@@ -122,7 +122,7 @@ export class CompressionChoice {
   /** Whether the link takes at least so many times as long for what the codec makes of a byte as the codec takes to make it. */
   isLinkSlowerThan(codec: Codec, times: number): boolean {
     const measure = this.#measures.get(codec);
-    if (measure === undefined || this.#linkSecondsPerByte === undefined) return false;
+    if (measure === undefined || this.#linkSecondsPerByte === undefined || !this.#linkIsMeasured) return false;
     return measure.ratio * this.#linkSecondsPerByte >= times * measure.secondsPerRawByte;
   }
 

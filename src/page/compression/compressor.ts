@@ -1,7 +1,7 @@
 import type { Kernels } from "../../kernel/load.js";
 import { lz4Bound } from "../../kernel/lz4.js";
 import type { Span } from "../../kernel/span.js";
-import type { Codec } from "../../wire/batch.js";
+import { BATCH_HEADER_BYTES, type Codec } from "../../wire/batch.js";
 import { CompressionChoice } from "./choice.js";
 import { loadZstd, type Zstd } from "./zstd.js";
 
@@ -15,10 +15,13 @@ const ZSTD_SLOWDOWN = 4;
 /** How much of a block is tried with another codec, to know what it would do. */
 const SAMPLE_BYTES = 64 << 10;
 
+/** Shorter blocks say nothing of a codec: the call takes longer than the bytes. */
+const LEAST_OBSERVED_BYTES = 16 << 10;
+
 /** A block as it travels. */
 export interface CompressedBlock {
   readonly codec: Codec;
-  /** The compressor's own until its next block, where the codec is not zstd. */
+  /** The compressor's own until its next block, or the block itself. In the compressor's memory there is room for a header before it. */
   readonly bytes: Uint8Array;
 }
 
@@ -44,7 +47,8 @@ export class BlockCompressor {
     this.#zstd = zstd;
     this.#zstdLevel = zstdLevel;
     this.#state = kernels.lz4.state();
-    this.#output = kernels.arena.allocate(lz4Bound(maxBytes));
+    const bound = lz4Bound(maxBytes);
+    this.#output = kernels.arena.allocate(BATCH_HEADER_BYTES + bound).part(BATCH_HEADER_BYTES, bound);
   }
 
   /** Compresses the first `byteLength` bytes of the block; what does not get smaller stays as it is. */
@@ -74,7 +78,9 @@ export class BlockCompressor {
   #run(codec: Codec, block: Span, byteLength: number): Uint8Array {
     const start = performance.now();
     const bytes = this.#encode(codec, block, byteLength);
-    this.choice?.observe(codec, byteLength, bytes.length, (performance.now() - start) / 1000);
+    if (byteLength >= LEAST_OBSERVED_BYTES) {
+      this.choice?.observe(codec, byteLength, bytes.length, (performance.now() - start) / 1000);
+    }
     return bytes;
   }
 
@@ -85,7 +91,15 @@ export class BlockCompressor {
       case "lz4":
         return this.#output.bytes.subarray(0, this.#kernels.lz4.compress(block, byteLength, this.#output, this.#state));
       case "zstd":
-        return (this.#zstd as Zstd).compress(block.bytes.subarray(0, byteLength), this.#zstdLevel);
+        return this.#keep((this.#zstd as Zstd).compress(block.bytes.subarray(0, byteLength), this.#zstdLevel));
     }
+  }
+
+  /** Copies what fits to where there is room before it; what does not will not be used. */
+  #keep(bytes: Uint8Array): Uint8Array {
+    const output = this.#output.bytes;
+    if (bytes.length > output.length) return bytes;
+    output.set(bytes);
+    return output.subarray(0, bytes.length);
   }
 }
