@@ -11,7 +11,7 @@ import { loadChecksum } from "../../src/wire/checksum.js";
 import { encodeFrame } from "../../src/wire/frame.js";
 import { RelayFrameType } from "../../src/wire/relay-messages.js";
 import { expectSameBytes } from "../support/bytes.js";
-import { migrateTo, WaitingQemu } from "../support/fake-qemu.js";
+import { migrateTo, WaitingQemu } from "../support/qemu-socket.js";
 import { makeStream } from "../support/qemu-stream.js";
 import { Random } from "../support/random.js";
 import { RelayPair, type RelayPairOptions } from "../support/relay-pair.js";

@@ -4,7 +4,7 @@ import type { RelayReport } from "../../src/relay/report.js";
 import { type RelaySession, relaySend } from "../../src/relay/sender.js";
 import type { Connection } from "../../src/transport/connection.js";
 import { connectionPair } from "../../src/transport/pair.js";
-import { type FakeQemu, migrateTo, WaitingQemu } from "./fake-qemu.js";
+import { migrateTo, type QemuSocket, WaitingQemu } from "./qemu-socket.js";
 
 /** Options of {@link RelayPair.open}. */
 export interface RelayPairOptions {
@@ -63,7 +63,7 @@ export class RelayPair {
   }
 
   /** A machine's QEMU connects here, and the relay to the one that waits there. */
-  async migrate(name = "a"): Promise<readonly [FakeQemu, FakeQemu]> {
+  async migrate(name = "a"): Promise<readonly [QemuSocket, QemuSocket]> {
     const index = this.#names.indexOf(name);
     const source = migrateTo(this.session.addresses[index] as (typeof this.session.addresses)[number]);
     return [source, await (this.waiting.get(name) as WaitingQemu).arrival()];

@@ -5,7 +5,7 @@ import { RelayReceiver } from "../../relay/receiver.js";
 import type { Connection } from "../../transport/connection.js";
 import { CommandError, ExitCode } from "../exit-codes.js";
 import { type Address, addNetworkOptions, listen, type NetworkOptions, parseAddress } from "../network.js";
-import { addRelayingOptions, printReport, type RelayingOptions } from "./relaying.js";
+import { addRelayingOptions, printReport, type RelayingOptions, relaying } from "./relaying.js";
 
 interface RelayReceiveCommandOptions extends NetworkOptions, RelayingOptions {
   readonly listen: Address;
@@ -31,7 +31,7 @@ export function addRelayReceiveCommand(qemu: Command): void {
         "\n    --credentials credentials/beta --peer alpha",
     );
   addNetworkOptions(addRelayingOptions(command)).action(async (options: RelayReceiveCommandOptions) => {
-    await deliver(options);
+    await relaying(deliver(options));
   });
 }
 

@@ -15,7 +15,7 @@ import {
   parseAddress,
   parseByteOption,
 } from "../network.js";
-import { addRelayingOptions, printReport, type RelayingOptions } from "./relaying.js";
+import { addRelayingOptions, printReport, type RelayingOptions, relaying } from "./relaying.js";
 
 interface RelaySendCommandOptions extends NetworkOptions, RelayingOptions {
   readonly to: Address;
@@ -48,7 +48,7 @@ export function addRelaySendCommand(qemu: Command): void {
         "\n\nExample:\n  pageferry qemu relay-send --to beta:7801 --machine db=127.0.0.1:4444 --credentials credentials/alpha",
     );
   addNetworkOptions(addRelayingOptions(command)).action(async (options: RelaySendCommandOptions) => {
-    await carry(options);
+    await relaying(carry(options));
   });
 }
 

@@ -1,6 +1,8 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { QemuAddress } from "../../relay/address.js";
+import { RelayError, type RelayErrorCode } from "../../relay/errors.js";
 import type { RelayReport } from "../../relay/report.js";
+import { CommandError, ExitCode } from "../exit-codes.js";
 import { parseAddress, parseByteOption } from "../network.js";
 import { formatBytes, formatMs } from "../units.js";
 
@@ -18,6 +20,12 @@ export interface RelayingOptions {
   readonly json?: true;
 }
 
+const EXIT_CODES: Readonly<Partial<Record<RelayErrorCode, ExitCode>>> = {
+  argument: ExitCode.usage,
+  refused: ExitCode.refused,
+  cancelled: ExitCode.cancelled,
+};
+
 /** Adds them. */
 export function addRelayingOptions(command: Command): Command {
   return command
@@ -29,6 +37,17 @@ export function addRelayingOptions(command: Command): Command {
     .option("--cache <bytes>", "the most memory for pages, of all machines together (default: 512MiB)", parseByteOption)
     .option("--once", "end after the first stream")
     .option("--json", "print a JSON object for each stream, on a line of its own");
+}
+
+/** Does a command's work; an error of the relay gets the exit status that it stands for. */
+export async function relaying(work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (cause) {
+    if (!(cause instanceof RelayError)) throw cause;
+    const exitCode = EXIT_CODES[cause.code] ?? ExitCode.failed;
+    throw new CommandError(exitCode, cause.message, { cause });
+  }
 }
 
 /** Prints a stream's report. */

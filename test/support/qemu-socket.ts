@@ -2,7 +2,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import type { QemuAddress } from "../../src/relay/address.js";
 
 /** One end of a migration's connection: collects what comes. */
-export class FakeQemu {
+export class QemuSocket {
   readonly socket: Socket;
   /** Resolves when the other side has ended its direction, or has reset the connection: then with the error's code. */
   readonly ended: Promise<string | undefined>;
@@ -57,22 +57,22 @@ export class FakeQemu {
 }
 
 /** A QEMU that migrates to this address. */
-export function migrateTo(address: QemuAddress): FakeQemu {
-  return new FakeQemu(connect({ ...address, allowHalfOpen: true, noDelay: true }));
+export function migrateTo(address: QemuAddress): QemuSocket {
+  return new QemuSocket(connect({ ...address, allowHalfOpen: true, noDelay: true }));
 }
 
 /** A QEMU that waits for migrations. */
 export class WaitingQemu {
   readonly address: QemuAddress;
   readonly #server: Server;
-  readonly #arrivals: FakeQemu[] = [];
+  readonly #arrivals: QemuSocket[] = [];
   #onArrival: (() => void) | undefined;
 
   private constructor(server: Server, address: QemuAddress) {
     this.#server = server;
     this.address = address;
     server.on("connection", (socket) => {
-      this.#arrivals.push(new FakeQemu(socket));
+      this.#arrivals.push(new QemuSocket(socket));
       this.#onArrival?.();
     });
   }
@@ -93,13 +93,13 @@ export class WaitingQemu {
   }
 
   /** The next migration that comes in. */
-  async arrival(): Promise<FakeQemu> {
+  async arrival(): Promise<QemuSocket> {
     while (this.#arrivals.length === 0) {
       await new Promise<void>((resolve) => {
         this.#onArrival = resolve;
       });
     }
-    return this.#arrivals.shift() as FakeQemu;
+    return this.#arrivals.shift() as QemuSocket;
   }
 
   close(): void {
