@@ -279,15 +279,19 @@ export class PageEncoder {
   }
 
   #write(): void {
-    const { pageBytes } = this.#space;
-    const { count, numbers, classes, words, pages } = this.#chunk;
-    const { arena } = this.#kernels;
+    const { count, numbers, classes, words } = this.#chunk;
     let end = this.#residualBytes;
+    // Pages that stand together in the chunk are copied together: this is the first one that has not been.
+    let copied = 0;
     for (let local = 0, at = 0; local < count; local++) {
       const page = numbers[local] as number;
       const isFilled = classes[local] !== PageClass.novel;
       const pageClass = (isFilled ? classes[local] : this.#classes[at]) as PageClass;
       this.#pages[pageClass] += 1;
+      if (!isFilled && pageClass !== PageClass.novel && pageClass !== PageClass.passing) {
+        end = this.#copyPages(copied, at, end);
+        copied = at + 1;
+      }
       switch (pageClass) {
         case PageClass.same:
           if (this.#listsUnchanged) this.#index.same(page);
@@ -304,21 +308,28 @@ export class PageEncoder {
         case PageClass.delta: {
           const offset = this.#payloadOffsets[at] as number;
           const length = this.#payloadBytes[at] as number;
-          arena.copy(this.#payloads, offset, this.#block, end, length);
+          this.#kernels.arena.copy(this.#payloads, offset, this.#block, end, length);
           end += length;
           this.#index.delta(page, length);
           break;
         }
         case PageClass.novel:
+          this.#index.novel(page);
+          break;
         case PageClass.passing:
-          arena.copy(pages, at * pageBytes, this.#block, end, pageBytes);
-          end += pageBytes;
-          if (pageClass === PageClass.novel) this.#index.novel(page);
-          else this.#index.passing(page);
+          this.#index.passing(page);
       }
       if (!isFilled) at += 1;
     }
-    this.#residualBytes = end;
+    this.#residualBytes = this.#copyPages(copied, this.#chunk.unfilledCount, end);
+  }
+
+  /** Copies the chunk's unfilled pages from one to before another to where the residual stream ends; returns its new end. */
+  #copyPages(from: number, to: number, end: number): number {
+    const { pageBytes } = this.#space;
+    const byteLength = (to - from) * pageBytes;
+    if (byteLength > 0) this.#kernels.arena.copy(this.#chunk.pages, from * pageBytes, this.#block, end, byteLength);
+    return end + byteLength;
   }
 
   #addAnnex(annex: Uint8Array): void {
