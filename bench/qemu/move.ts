@@ -1,4 +1,3 @@
-import { open } from "node:fs/promises";
 import type { LabMachine } from "../../test/lab/machine.js";
 import type { Link, LinkShape } from "./link.js";
 
@@ -36,21 +35,3 @@ export interface Method {
 }
 
 export const GIVE_UP_MS = 60_000;
-const WINDOW_BYTES = 4 << 20;
-
-/** Whether two RAM files hold the same. */
-export async function isSameRam(left: LabMachine, right: LabMachine): Promise<boolean> {
-  const files = [await open(left.ramPath), await open(right.ramPath)] as const;
-  try {
-    const [here, there] = [Buffer.alloc(WINDOW_BYTES), Buffer.alloc(WINDOW_BYTES)];
-    const { size } = await files[0].stat();
-    for (let position = 0; position < size; position += WINDOW_BYTES) {
-      await files[0].read(here, 0, WINDOW_BYTES, position);
-      await files[1].read(there, 0, WINDOW_BYTES, position);
-      if (!here.equals(there)) return false;
-    }
-    return true;
-  } finally {
-    for (const file of files) await file.close();
-  }
-}

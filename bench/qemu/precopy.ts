@@ -1,7 +1,8 @@
-import { createServer } from "node:net";
 import type { QmpEvent } from "pageferry/qemu";
 import type { LabMachine } from "../../test/lab/machine.js";
-import { GIVE_UP_MS, isSameRam, type Method, type Move, type MoveFigures } from "./move.js";
+import { freePort } from "../../test/lab/port.js";
+import { isSameRam } from "../../test/lab/ram.js";
+import { GIVE_UP_MS, type Method, type Move, type MoveFigures } from "./move.js";
 
 const CACHE_BYTES = 512 << 20;
 const hasEnded = ({ data }: QmpEvent): boolean => ["completed", "failed", "cancelled"].includes(String(data["status"]));
@@ -66,13 +67,4 @@ export async function migrateByQemu(
 async function setCapabilities(qmp: LabMachine["qmp"], names: readonly string[]): Promise<void> {
   const capabilities = names.map((capability) => ({ capability, state: true }));
   await qmp.execute("migrate-set-capabilities", { capabilities });
-}
-
-/** A port that was free a moment ago: QEMU wants to be told one. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

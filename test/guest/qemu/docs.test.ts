@@ -1,12 +1,12 @@
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { continuity } from "../../lab/counter.js";
 import { LabMachine } from "../../lab/machine.js";
 import type { LabPlan } from "../../lab/plan.js";
+import { freePort } from "../../lab/port.js";
 import { labUnavailable } from "../../lab/require.js";
 import { RunningCommand, runCommand } from "../../support/command.js";
 import { exampleIn } from "../../support/docs.js";
@@ -68,14 +68,6 @@ async function startMachine(...more: string[]): Promise<LabMachine> {
   const machine = await LabMachine.attach(plan);
   cleanups.push(() => machine.stop());
   return machine;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function portOf(command: RunningCommand): Promise<string> {

@@ -14,6 +14,7 @@ import { FrameType } from "../../../src/wire/messages.js";
 import { continuity } from "../../lab/counter.js";
 import { LabMachine } from "../../lab/machine.js";
 import type { LabMachineOptions, LabWorkload } from "../../lab/plan.js";
+import { isSameRam } from "../../lab/ram.js";
 import { labUnavailable } from "../../lab/require.js";
 import { TEST_WORKLOADS } from "../../lab/workloads.js";
 import { RunningCommand } from "../../support/command.js";
@@ -21,7 +22,6 @@ import { FaultyConnection, type Script } from "../../support/faulty-connection.j
 
 const MiB = 1 << 20;
 const TIMEOUT_MS = 600_000;
-const WINDOW_BYTES = 4 * MiB;
 const { idle: IDLE, writer: WRITER, redis: REDIS } = TEST_WORKLOADS;
 
 const reason = await labUnavailable();
@@ -48,22 +48,6 @@ async function guestOf(machine: LabMachine): Promise<QemuGuest> {
   const guest = await QemuGuest.open({ qmp: machine.paths.monitor });
   cleanups.push(() => guest.close());
   return guest;
-}
-
-async function isSameRam(left: LabMachine, right: LabMachine): Promise<boolean> {
-  const files = [await open(left.ramPath), await open(right.ramPath)] as const;
-  try {
-    const [here, there] = [Buffer.alloc(WINDOW_BYTES), Buffer.alloc(WINDOW_BYTES)];
-    const { size } = await files[0].stat();
-    for (let position = 0; position < size; position += WINDOW_BYTES) {
-      await files[0].read(here, 0, WINDOW_BYTES, position);
-      await files[1].read(there, 0, WINDOW_BYTES, position);
-      if (!here.equals(there)) return false;
-    }
-    return true;
-  } finally {
-    for (const file of files) await file.close();
-  }
 }
 
 /** Moves a machine; looks at both RAM files when the source stands still and the destination is about to run. */
