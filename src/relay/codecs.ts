@@ -37,13 +37,22 @@ export class SourceCodec {
   readonly encoder: PageEncoder;
   /** Streams that use it. */
   users = 0;
+  /** Takes the next batch, which is the encoder's. */
+  #onBatch: (batch: Uint8Array) => void = () => {};
   #nextPage = 0;
 
   constructor(id: number, cacheBytes: number, compression: Compression, zstd: Zstd | undefined) {
     this.id = id;
     this.cacheBytes = cacheBytes;
     const options = { ...SPACE, compression, cacheBytes, batchBytes: ENCODER_BATCH_BYTES, zstdLevel: ZSTD_LEVEL };
-    this.encoder = new PageEncoder(newKernels(), { ...options, listUnchanged: true }, zstd);
+    const onBatch = (batch: Uint8Array): void => this.#onBatch(batch);
+    this.encoder = new PageEncoder(newKernels(), { ...options, listUnchanged: true, onBatch }, zstd);
+  }
+
+  /** Ends a batch with this annex; `onBatch` takes it, and it is the encoder's. */
+  flush(annex: Uint8Array, onBatch: (batch: Uint8Array) => void): void {
+    this.#onBatch = onBatch;
+    this.encoder.flush(annex);
   }
 
   /** Numbers for the pages of a machine; the first of them. When all numbers are used up they begin anew, which costs deltas and nothing else. */

@@ -12,8 +12,8 @@ const ROUND_TRIP_WINDOW_MS = 30_000;
 const LEAST_BYTES = 64 << 10;
 /** The link's rate is the highest of so many. */
 const RATES = 8;
-/** No clock is finer. */
-const LEAST_MS = 0.001;
+/** A full window lies so long before a link that cannot take it sooner; where it goes sooner, it was not the link that was waited for. */
+const FULL_MS = 0.8 * AHEAD_MS;
 
 /** A frame on its way. */
 interface Flight {
@@ -55,8 +55,7 @@ export class LinkFlow {
   /** What may be on its way. */
   get limitBytes(): number {
     if (this.#rates.length === 0) return FIRST_LIMIT_BYTES;
-    const roundTripMs = Math.min(this.#roundTripMs, this.#formerRoundTripMs);
-    const bytes = (Math.max(...this.#rates) / 1000) * (roundTripMs + AHEAD_MS);
+    const bytes = (Math.max(...this.#rates) / 1000) * (this.#shortestRoundTripMs + AHEAD_MS);
     return Math.min(Math.max(bytes, MIN_LIMIT_BYTES), MAX_LIMIT_BYTES);
   }
 
@@ -88,9 +87,13 @@ export class LinkFlow {
     while (this.isOpen && this.#waiting.length > 0) this.#waiting.shift()?.();
   }
 
+  get #shortestRoundTripMs(): number {
+    return Math.min(this.#roundTripMs, this.#formerRoundTripMs);
+  }
+
   #measure({ bytes, sentMs, receivedBytes, isLast }: Flight): void {
     const nowMs = performance.now();
-    const elapsedMs = Math.max(nowMs - sentMs, LEAST_MS);
+    const elapsedMs = nowMs - sentMs;
     if (nowMs - this.#windowStartMs > ROUND_TRIP_WINDOW_MS) {
       this.#windowStartMs = nowMs;
       this.#formerRoundTripMs = this.#roundTripMs;
@@ -98,10 +101,11 @@ export class LinkFlow {
     }
     this.#roundTripMs = Math.min(this.#roundTripMs, elapsedMs);
     if (bytes < LEAST_BYTES) return;
-    const rate = ((this.#receivedBytes - receivedBytes) / elapsedMs) * 1000;
+    // Taken over some time at least: a link may pass on at once what it has saved up for.
+    const rate = ((this.#receivedBytes - receivedBytes) / Math.max(elapsedMs, AHEAD_MS)) * 1000;
     // What was less than the link takes, for want of more to send, does not count against it.
     if (isLast || rate > Math.max(0, ...this.#rates)) this.#rates.push(rate);
     if (this.#rates.length > RATES) this.#rates.shift();
-    if (isLast) this.#onRate(rate);
+    if (isLast && elapsedMs >= this.#shortestRoundTripMs + FULL_MS) this.#onRate(rate);
   }
 }

@@ -66,11 +66,12 @@ export class QemuEnd {
     this.#socket.resume();
   }
 
-  /** Gives QEMU bytes, which must stay as they are; the other relay hears when they are taken. */
-  write(bytes: Uint8Array): void {
+  /** Gives QEMU bytes, which must stay as they are until `onTaken` is called; the other relay hears when they are taken. */
+  write(bytes: Uint8Array, onTaken: () => void = () => {}): void {
     if (this.#isOver) return;
     this.#writtenBytes += bytes.length;
     this.#socket.write(bytes, (error) => {
+      onTaken();
       if (error) return;
       this.#deliveredBytes += bytes.length;
       this.#link.sendBytes(RelayFrameType.delivered, this.channel, encodeDelivered(this.#deliveredBytes));

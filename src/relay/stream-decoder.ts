@@ -43,7 +43,7 @@ export class StreamDecoder {
   }
 
   /**
-   * The part of the stream that a data frame stands for, in memory of its own. Throws `stream-malformed`, `digest-differs`, `protocol`, and what
+   * The part of the stream that a data frame stands for, which holds until the next one. Throws `stream-malformed`, `digest-differs`, `protocol`, and what
    * decoding a batch throws; after that neither the decoder nor the codec is of any use.
    */
   async decode({ rawBytes, codec, digest, batch }: RelayData): Promise<Uint8Array> {
@@ -56,7 +56,7 @@ export class StreamDecoder {
         "The stream did not arrive as it was sent: nothing more of it is delivered.",
       );
     }
-    return this.#bytes.slice(0, rawBytes);
+    return this.#bytes.subarray(0, rawBytes);
   }
 
   /** A part of so many bytes begins. */

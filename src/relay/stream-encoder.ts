@@ -82,14 +82,11 @@ export class StreamEncoder implements QemuStreamSink {
     const to = all ? this.#streamBytes : Math.max(parsed, from);
     if (to === from) return undefined;
     if (to > parsed) this.verbatim(parsed, to);
-    const { codec, batch, residualBytes } = this.#flush();
-    const rawBytes = to - from;
-    const digest = this.#digest.add(this.#stream, from, to);
-    this.#wantedBytes = wantedBytes(rawBytes, residualBytes);
+    const body = this.#flush(to - from, this.#digest.add(this.#stream, from, to));
     bytes.copyWithin(0, parsed, this.#streamBytes);
     this.#streamBytes -= parsed;
     this.#sentBytes = to - parsed;
-    return { rawBytes, body: encodeRelayData({ rawBytes, codec, digest, batch }) };
+    return { rawBytes: to - from, body };
   }
 
   verbatim(from: number, to: number): void {
@@ -153,14 +150,16 @@ export class StreamEncoder implements QemuStreamSink {
     if (block !== this.#block) this.#script.choose(block);
   }
 
-  #flush(): { readonly codec: number; readonly batch: Uint8Array; readonly residualBytes: number } {
-    const { encoder, id } = this.#codec;
-    encoder.flush(this.#script.take());
-    const batch = encoder.take() as Uint8Array;
+  #flush(rawBytes: number, digest: Uint8Array): Uint8Array {
+    const { encoder, id: codec } = this.#codec;
+    let body: Uint8Array = new Uint8Array(0);
+    this.#codec.flush(this.#script.take(), (batch) => {
+      body = encodeRelayData({ rawBytes, codec, digest, batch });
+    });
     const { encoded } = encoder;
-    const { residualBytes } = this.#encodedBefore;
     this.statistics.add(this.#encodedBefore, encoded);
-    return { codec: id, batch, residualBytes: encoded.residualBytes - residualBytes };
+    this.#wantedBytes = wantedBytes(rawBytes, encoded.residualBytes - this.#encodedBefore.residualBytes);
+    return body;
   }
 }
 

@@ -12,6 +12,9 @@ import { StreamDecoder } from "./stream-decoder.js";
 /** So much of the return path may be on its way. QEMU sends some hundred bytes. */
 const BACK_WINDOW_BYTES = 1 << 20;
 
+/** New memory costs more than a copy: so many buffers are kept for further use. */
+const MAX_SPARE_BUFFERS = 4;
+
 /** What all streams of a session have in common. */
 export interface TargetSession {
   readonly link: RelayLink;
@@ -33,6 +36,8 @@ export class TargetStream implements QemuEndEvents {
   #backBytes = 0;
   #backDeliveredBytes = 0;
   #isBroken = false;
+  /** Buffers that QEMU has taken what was in them. */
+  readonly #spare: Uint8Array[] = [];
 
   constructor(machine: string, channel: number, socket: Socket, session: TargetSession) {
     this.machine = machine;
@@ -55,7 +60,7 @@ export class TargetStream implements QemuEndEvents {
     try {
       const bytes = await this.#decoder.decode(data);
       this.#rawBytes += bytes.length;
-      this.end.write(bytes);
+      this.#write(bytes);
     } catch (cause) {
       if (cause instanceof RelayError && cause.code === "protocol") throw cause;
       this.#isBroken = true;
@@ -63,6 +68,17 @@ export class TargetStream implements QemuEndEvents {
         cause instanceof RelayError ? cause : new RelayError("stream-malformed", (cause as Error).message, { cause });
       this.end.fail(error);
     }
+  }
+
+  /** Writes a copy, in memory that is used again. */
+  #write(bytes: Uint8Array): void {
+    let buffer = this.#spare.pop();
+    if (buffer === undefined || buffer.length < bytes.length) buffer = new Uint8Array(bytes.length);
+    const whole = buffer;
+    whole.set(bytes);
+    this.end.write(whole.subarray(0, bytes.length), () => {
+      if (this.#spare.length < MAX_SPARE_BUFFERS) this.#spare.push(whole);
+    });
   }
 
   data(chunk: Uint8Array): void {
