@@ -72,7 +72,10 @@ export interface Guest {
   readonly inPlace?: InPlaceMemory;
   /** Where threads can read the memory: starts them, with a 64-bit seed in hex for the fingerprints. The guest ends them when it is let go of. */
   startScanThreads?(seed: string, windowPages: number): Promise<ScanThreads>;
-  /** Where it is known which pages can hold anything but zeros: sets their bits. A page that holds zeros may be among them. */
+  /**
+   * Where it is known which pages can hold anything but zeros: sets their bits. A page that holds zeros may be among them. Bits that are set
+   * already are those of pages that are known to have held something.
+   */
   markAllocatedPages?(bitmap: Uint8Array): void;
   /** Where writes are logged: sets the bit of every page written since the last call (all pages at the first call) and starts anew. */
   takeDirtyPages?(bitmap: Uint8Array): void;

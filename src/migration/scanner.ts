@@ -124,9 +124,8 @@ export class DirtyScanner {
       // Another migration may have taken the log before and come to nothing: what was written until then would never be sent.
       if (isFirst) this.#log.fill(0xff);
     } else if (this.#held !== undefined) {
+      this.#log.set(this.#held);
       this.#guest.markAllocatedPages?.(this.#log);
-      for (let at = 0; at < this.#held.length; at++)
-        this.#log[at] = (this.#log[at] as number) | (this.#held[at] as number);
     } else {
       this.#log.fill(0xff);
     }

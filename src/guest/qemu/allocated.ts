@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, statfsSync } from "node:fs";
 import type { OpenRamFile, Ram } from "./ram.js";
 
 const HOST_PAGE_BYTES = 4096;
@@ -7,29 +7,38 @@ const ENTRY_BYTES = 8;
 /** Of the entry's last byte: the page is in memory, and mapped by the process. */
 const PRESENT = 0x80;
 
+/** Of statfs(2). */
+const TMPFS_MAGIC = 0x0102_1994;
+
 /** Where a process has a RAM file in its address space. */
 interface Mapping {
+  /** The file's place among the RAM's. */
+  readonly file: number;
   readonly pid: number;
   readonly address: number;
 }
 
 /**
  * Tells which pages of a QEMU's RAM files can hold anything but zeros, from outside: Linux shows in /proc/PID/pagemap which pages QEMU has
- * mapped. That is believed only where the files take up no more room than those pages do; otherwise (pages were swapped out, or written by
- * somebody else, such as a migration that brought the machine here) every page counts.
+ * mapped. That is believed only where it explains all the room that a file takes up: by itself, or together with pages that are known to have held
+ * something (a migration that brought the machine here wrote them), if nothing can make pages unmapped, or write them from elsewhere. Otherwise
+ * every page counts.
  */
 export class AllocatedPages {
   readonly #ram: Ram;
   readonly #mappings: readonly (Mapping | undefined)[];
   readonly #isKnown: boolean;
+  readonly #staysMapped: boolean;
 
   constructor(ram: Ram) {
+    const mappings = findMappings(ram);
     this.#ram = ram;
-    this.#mappings = findMappings(ram);
+    this.#mappings = ram.files.map((_, index) => mappings.find(({ file }) => file === index));
     this.#isKnown = ram.pageBytes === HOST_PAGE_BYTES && this.#mappings.every((mapping) => mapping !== undefined);
+    this.#staysMapped = mappings.length === ram.files.length && ram.files.every(isInMemory) && !hasSwap();
   }
 
-  /** Sets the bits of all pages that are allocated; all bits where that cannot be told. */
+  /** Sets the bits of all pages that are allocated, beside those that are set already: pages that held something. All bits where that cannot be told. */
   mark(bitmap: Uint8Array): void {
     if (this.#isKnown && this.#ram.files.every((file, index) => this.#look(file, index, bitmap))) return;
     bitmap.fill(0xff);
@@ -43,12 +52,36 @@ export class AllocatedPages {
     const entries = readEntries(pid, address, byteLength / HOST_PAGE_BYTES);
     if (entries === undefined) return false;
     let present = 0;
+    let marked = 0;
     for (let at = ENTRY_BYTES - 1, page = firstPage; at < entries.length; at += ENTRY_BYTES, page++) {
-      if (((entries[at] as number) & PRESENT) === 0) continue;
-      present += 1;
-      bitmap[page >> 3] = (bitmap[page >> 3] as number) | (1 << (page & 7));
+      const bit = 1 << (page & 7);
+      const byte = bitmap[page >> 3] as number;
+      if (((entries[at] as number) & PRESENT) !== 0) {
+        present += 1;
+        marked += 1;
+        bitmap[page >> 3] = byte | bit;
+      } else if ((byte & bit) !== 0) {
+        marked += 1;
+      }
     }
-    return present >= allocated;
+    return present >= allocated || (this.#staysMapped && marked >= allocated);
+  }
+}
+
+/** Whether the file lies in memory and nowhere else. */
+function isInMemory({ path }: OpenRamFile): boolean {
+  try {
+    return statfsSync(path).type === TMPFS_MAGIC;
+  } catch {
+    return false;
+  }
+}
+
+function hasSwap(): boolean {
+  try {
+    return !/^SwapTotal:\s+0 kB$/m.test(readFileSync("/proc/meminfo", "utf8"));
+  } catch {
+    return true;
   }
 }
 
@@ -72,22 +105,22 @@ function readEntries(pid: number, address: number, pages: number): Uint8Array | 
   }
 }
 
-/** The process that maps each of the files whole, found by the files' inodes. */
-function findMappings(ram: Ram): (Mapping | undefined)[] {
+/** Where processes map the files whole, found by the files' inodes. */
+function findMappings(ram: Ram): Mapping[] {
   const wanted = ram.files.map(({ file, byteLength }) => {
     const { dev, ino } = fstatSync(file, { bigint: true });
     return { inode: `${deviceOf(dev)} ${ino}`, byteLength };
   });
-  const found: (Mapping | undefined)[] = wanted.map(() => undefined);
+  const found: Mapping[] = [];
   for (const pid of processes()) {
     for (const line of mapsOf(pid)) {
       const match = /^([0-9a-f]+)-([0-9a-f]+) \S+ 0+ ([0-9a-f]+:[0-9a-f]+) (\d+)/.exec(line);
       if (match === null) continue;
       const [, start, end, device, inode] = match as unknown as [string, string, string, string, string];
-      const index = wanted.findIndex((file) => file.inode === `${device} ${inode}`);
+      const file = wanted.findIndex((candidate) => candidate.inode === `${device} ${inode}`);
       const address = Number.parseInt(start, 16);
-      if (index < 0 || Number.parseInt(end, 16) - address < (wanted[index]?.byteLength ?? 0)) continue;
-      found[index] ??= { pid, address };
+      if (file < 0 || Number.parseInt(end, 16) - address < (wanted[file]?.byteLength ?? 0)) continue;
+      found.push({ file, pid, address });
     }
   }
   return found;

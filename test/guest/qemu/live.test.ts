@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import {
   type Connection,
@@ -21,6 +22,8 @@ import { RunningCommand } from "../../support/command.js";
 import { FaultyConnection, type Script } from "../../support/faulty-connection.js";
 
 const MiB = 1 << 20;
+const PAGE_BYTES = 4096;
+const MEMORY_BYTES = 128 * MiB;
 const TIMEOUT_MS = 600_000;
 const { idle: IDLE, writer: WRITER, redis: REDIS } = TEST_WORKLOADS;
 
@@ -33,7 +36,7 @@ afterEach(async () => {
 });
 
 function optionsOf(workload: LabWorkload): LabMachineOptions {
-  return { workload, memoryBytes: (workload.kind === "redis" ? 256 : 128) * MiB };
+  return { workload, memoryBytes: workload.kind === "redis" ? 256 * MiB : MEMORY_BYTES };
 }
 
 async function start(options: LabMachineOptions): Promise<LabMachine> {
@@ -71,6 +74,26 @@ async function move(
   await arriving;
   expect(isEqual, "RAM at the switch").toBe(true);
   return report;
+}
+
+/** A bit for each page of the RAM file that is not zero. */
+async function filledPages(machine: LabMachine): Promise<Uint8Array> {
+  const filled = new Uint8Array(MEMORY_BYTES / PAGE_BYTES / 8);
+  const file = await open(machine.ramPath);
+  const page = Buffer.alloc(PAGE_BYTES);
+  const zeros = Buffer.alloc(PAGE_BYTES);
+  for (let number = 0; number < filled.length * 8; number++) {
+    await file.read(page, 0, PAGE_BYTES, number * PAGE_BYTES);
+    if (!page.equals(zeros)) filled[number >> 3] = (filled[number >> 3] as number) | (1 << (number & 7));
+  }
+  await file.close();
+  return filled;
+}
+
+function countBits(bitmap: Uint8Array): number {
+  let count = 0;
+  for (const byte of bitmap) for (let bits = byte; bits !== 0; bits &= bits - 1) count += 1;
+  return count;
 }
 
 /** Where the machine runs, by what the QEMUs say. */
@@ -130,6 +153,26 @@ describe.skipIf(reason !== undefined)(`a machine of a real QEMU (${reason ?? "la
     expect(await runsAt(from, to)).toEqual([true, false]);
     await from.countOn(3);
     expect(await from.checkWriter()).toBe(0);
+  });
+
+  it("shows which of its pages can hold something, of those that it wrote and those that were brought", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const machine = await start(optionsOf(WRITER));
+    await machine.waitForReady();
+    await machine.qmp.execute("stop");
+    const guest = await guestOf(machine);
+    const pages = MEMORY_BYTES / PAGE_BYTES;
+    const filled = await filledPages(machine);
+    const unknown = new Uint8Array(pages / 8);
+    guest.markAllocatedPages(unknown);
+    expect(countBits(unknown), "not all that is there was written by this QEMU").toBe(pages);
+    const marked = filled.slice();
+    guest.markAllocatedPages(marked);
+    expect(filled.every((byte, at) => (byte & ~(marked[at] as number)) === 0)).toBe(true);
+    // Where pages can be swapped out, it cannot be told.
+    const hasSwap = !/^SwapTotal:\s+0 kB$/m.test(readFileSync("/proc/meminfo", "utf8"));
+    expect(countBits(marked) === pages).toBe(hasSwap);
   });
 
   it("moves with a second backend and memory that was plugged in", { timeout: TIMEOUT_MS }, async () => {
