@@ -222,7 +222,7 @@ export class ArrivalSession {
         this.#check();
         this.#pages += decoder.decode(frame.body);
         this.#receivedBytes += frame.body.length;
-        const confirmation = encodeConfirmation({ bytes: this.#receivedBytes, ...this.#channel.streamed });
+        const confirmation = encodeConfirmation(this.#receivedBytes);
         await this.#sent(this.#channel.sendBytes(FrameType.received, confirmation));
         verifier.catchUp();
       } else if (frame.type === FrameType.roundEnd) {

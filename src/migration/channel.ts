@@ -1,6 +1,5 @@
 import type { Connection } from "../transport/connection.js";
 import { type Checksum, loadChecksum } from "../wire/checksum.js";
-import type { Confirmation } from "../wire/confirmation.js";
 import { WireError } from "../wire/errors.js";
 import { encodeFrame, encodeFrameHeader, FRAME_HEADER_BYTES, type Frame, FrameParser } from "../wire/frame.js";
 import {
@@ -31,8 +30,6 @@ export class Channel {
   bytesSent = 0;
   /** When something came from the peer, on the clock of `performance.now()`. */
   lastHeardMs: number = performance.now();
-  #streamedBytes = 0;
-  #streamedMs = 0;
   readonly #checksum: Checksum;
   readonly #parser: FrameParser;
 
@@ -60,11 +57,6 @@ export class Channel {
     await this.send("hello", { protocol: "pageferry", versions, features: [] });
     const frame = await expectFrame(this, timeoutMs, FrameType.hello);
     return decodeMessage("hello", frame.body);
-  }
-
-  /** What came while the rest of a frame was waited for, and how long that took. */
-  get streamed(): Pick<Confirmation, "streamedBytes" | "streamedMicroseconds"> {
-    return { streamedBytes: this.#streamedBytes, streamedMicroseconds: this.#streamedMs * 1000 };
   }
 
   /** Sends a message; resolves when more may be sent. */
@@ -99,11 +91,10 @@ export class Channel {
 
   /** The next frame, or undefined after the peer ended the connection in order. Throws `timeout` where nothing at all comes for so long. */
   async receive(timeoutMs: number | undefined): Promise<Frame | undefined> {
-    for (let isStreaming = false; ; isStreaming = true) {
+    for (;;) {
       const frame = this.#parser.next();
       if (frame !== undefined && this.#checked(frame).type !== FrameType.alive) return frame;
       if (frame !== undefined) continue;
-      const waitingMs = performance.now();
       const receiving = this.connection.receive();
       const bytes = await (timeoutMs === undefined
         ? receiving
@@ -113,10 +104,6 @@ export class Channel {
         throw new WireError("unexpected-end", "The peer ended the connection in the middle of a frame.");
       }
       this.lastHeardMs = performance.now();
-      if (isStreaming && this.#parser.isInsideFrame) {
-        this.#streamedBytes += bytes.length;
-        this.#streamedMs += this.lastHeardMs - waitingMs;
-      }
       this.#parser.push(bytes);
     }
   }

@@ -1,4 +1,4 @@
-import { type Confirmation, decodeConfirmation } from "../wire/confirmation.js";
+import { decodeConfirmation } from "../wire/confirmation.js";
 import { WireError } from "../wire/errors.js";
 import type { Frame } from "../wire/frame.js";
 import { FrameType } from "../wire/messages.js";
@@ -12,14 +12,14 @@ import { MigrationError } from "./errors.js";
 export class Inbox {
   readonly #channel: Channel;
   readonly #timeoutMs: number;
-  readonly #onConfirmed: (confirmation: Confirmation) => void;
+  readonly #onConfirmed: (bytes: number) => void;
   readonly #waits = new Set<Wait>();
   #answer: Frame | undefined;
   #onTaken: () => void = () => {};
   #failure: Error | undefined;
 
   /** Reads the channel from now on. Every wait ends with `timeout` when it has lasted, and nothing has come, for `timeoutMs`. */
-  constructor(channel: Channel, timeoutMs: number, onConfirmed: (confirmation: Confirmation) => void) {
+  constructor(channel: Channel, timeoutMs: number, onConfirmed: (bytes: number) => void) {
     this.#channel = channel;
     this.#timeoutMs = timeoutMs;
     this.#onConfirmed = onConfirmed;

@@ -1,25 +1,26 @@
-import type { Confirmation } from "../wire/confirmation.js";
-
-/** A rate is taken over at least so many bytes: fewer come in one piece and tell nothing. */
+/** A rate is taken over at least so much time, and so many bytes. */
+const WINDOW_MS = 20;
 const LEAST_BYTES = 64 << 10;
+/** A link that is waited for so much of the time is full. */
+const FULL_SHARE = 0.3;
 /** The weight of the newest rate. */
 const NEWEST = 0.3;
-/** No clock is finer. */
-const LEAST_MICROSECONDS = 1;
 
 /**
- * Measures a link by how fast the rest of a frame comes in once it has begun to: what the two ends do between frames does not count, and neither does
- * what a socket has swallowed.
+ * Measures a link by what the destination confirms while the source waits for it. Where the source does not wait, the link takes at least so much, and
+ * perhaps much more.
  */
 export class LinkMeter {
-  readonly #report: (bytesPerSecond: number) => void;
+  readonly #report: (bytesPerSecond: number, isFull: boolean) => void;
   #bytesPerSecond = 0;
   #bytes = 0;
-  #streamedBytes = 0;
-  #streamedMicroseconds = 0;
+  /** The window that is being measured. */
+  #startMs = 0;
+  #startBytes = 0;
+  #waitedMs = 0;
 
-  /** `report` is given every rate that is taken. */
-  constructor(report: (bytesPerSecond: number) => void) {
+  /** `report` is given every rate that is taken, and whether the link was full. */
+  constructor(report: (bytesPerSecond: number, isFull: boolean) => void) {
     this.#report = report;
   }
 
@@ -33,16 +34,29 @@ export class LinkMeter {
     return this.#bytes;
   }
 
-  /** The destination has confirmed something. Numbers that run backwards are not believed. */
-  confirmed({ bytes, streamedBytes, streamedMicroseconds }: Confirmation): void {
+  /** From `nowMs` on there is something to send; before, there may have been nothing. */
+  begin(nowMs: number): void {
+    this.#startMs = nowMs;
+    this.#startBytes = this.#bytes;
+    this.#waitedMs = 0;
+  }
+
+  /** The source had to wait so long before it could send more. */
+  waited(durationMs: number): void {
+    this.#waitedMs += durationMs;
+  }
+
+  /** The destination has confirmed so many bytes, all together. A number that runs backwards is not believed. */
+  confirmed(bytes: number, nowMs: number): void {
     this.#bytes = Math.max(this.#bytes, bytes);
-    const newBytes = streamedBytes - this.#streamedBytes;
-    const newMicroseconds = streamedMicroseconds - this.#streamedMicroseconds;
-    if (newBytes < LEAST_BYTES || newMicroseconds < 0) return;
-    this.#streamedBytes = streamedBytes;
-    this.#streamedMicroseconds = streamedMicroseconds;
-    const rate = (newBytes / Math.max(newMicroseconds, LEAST_MICROSECONDS)) * 1e6;
-    this.#bytesPerSecond = this.#bytesPerSecond === 0 ? rate : this.#bytesPerSecond * (1 - NEWEST) + rate * NEWEST;
-    this.#report(rate);
+    const windowMs = nowMs - this.#startMs;
+    const windowBytes = this.#bytes - this.#startBytes;
+    if (windowMs < WINDOW_MS || windowBytes < LEAST_BYTES) return;
+    const rate = (windowBytes / windowMs) * 1000;
+    const isFull = this.#waitedMs >= FULL_SHARE * windowMs;
+    this.begin(nowMs);
+    if (isFull && this.#bytesPerSecond > 0) this.#bytesPerSecond += NEWEST * (rate - this.#bytesPerSecond);
+    else this.#bytesPerSecond = Math.max(this.#bytesPerSecond, rate);
+    this.#report(rate, isFull);
   }
 }

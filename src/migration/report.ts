@@ -16,7 +16,7 @@ export interface RoundReport {
   readonly residualBytes: number;
   /** Frames on the wire. */
   readonly transferredBytes: number;
-  /** How fast the rest of a frame came in once it had begun to; 0 where nothing large came. */
+  /** How fast the link delivered, as the destination saw it; 0 where nothing large came. */
   readonly linkBytesPerSecond: number;
   /** Estimated at the end of the round, from the second on. */
   readonly dirtyPagesPerSecond: number | undefined;

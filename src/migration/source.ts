@@ -25,9 +25,6 @@ const ALIVE_AFTER_MS = 1000;
 /** While the machine runs, others on this thread, such as its emulator, get their turn after so much work. */
 const TURN_MS = 4;
 
-/** To wait so long for the link, between two looks at it, is to find it full. */
-const WAITED_MS = 1;
-
 /** A round as it was measured; what was decided at its end is not known yet. */
 export type MeasuredRound = Omit<RoundReport, "dirtyPagesPerSecond" | "expectedDowntimeMs" | "decision">;
 
@@ -55,8 +52,6 @@ export class Source {
   #lastSentMs = performance.now();
   /** Batches that were passed on, until more may be. */
   readonly #passing: Promise<void>[] = [];
-  /** How long it had to be waited for the link, since its rate was taken last. */
-  #waitedMs = 0;
 
   private constructor(
     guest: Guest,
@@ -72,11 +67,10 @@ export class Source {
     this.#encoder = encoder;
     this.#onProgress = onProgress;
     const choice = encoder.compressionChoice;
-    this.link = new LinkMeter((bytesPerSecond) => {
-      choice?.observeLink(bytesPerSecond, this.#waitedMs > WAITED_MS);
-      this.#waitedMs = 0;
-    });
-    this.#inbox = new Inbox(channel, timeoutMs, (confirmation) => this.link.confirmed(confirmation));
+    this.link = new LinkMeter((bytesPerSecond, isFull) => choice?.observeLink(bytesPerSecond, isFull));
+    this.#inbox = new Inbox(channel, timeoutMs, (bytes) =>
+      this.link.confirmed(Math.min(bytes, this.bytesSent), performance.now()),
+    );
   }
 
   /** Greets the destination, announces the machine and waits until there is room for it. */
@@ -129,6 +123,8 @@ export class Source {
 
   /** Scans all memory once and sends what is not at the destination; the destination has confirmed all of it at the end. */
   async copyRound(): Promise<MeasuredRound> {
+    // Most pages come once; those that come again are the ones whose deltas count.
+    this.#encoder.mayPass = this.#round === 0;
     const measure = await this.#sendDirtyPages(true);
     const sentMs = performance.now();
     await this.#send(this.#channel.send("roundEnd", { round: this.#round }));
@@ -149,6 +145,7 @@ export class Source {
    * The destination is ready to run the machine when this returns.
    */
   async copyRest(saving: Promise<Uint8Array>): Promise<{ readonly round: MeasuredRound; readonly digest: string }> {
+    this.#encoder.mayPass = false;
     const measure = await this.#sendDirtyPages(false);
     const state = await saving;
     const stateDigest = sha256(state);
@@ -223,6 +220,7 @@ export class Source {
       encoded: this.encoded,
     };
     let turnMs = performance.now();
+    this.link.begin(turnMs);
     let pagesScanned = 0;
     const windows = scanner.scanRound(isRunning, (firstPage, pages) => this.#encoder.add(firstPage, pages));
     for await (const { pageCount, dirty } of windows) {
@@ -258,7 +256,7 @@ export class Source {
     if (this.#passing.length === 0) return;
     const startMs = performance.now();
     await this.#send(Promise.all(this.#passing.splice(0)).then(() => {}));
-    this.#waitedMs += performance.now() - startMs;
+    this.link.waited(performance.now() - startMs);
   }
 
   /** Waits until more may be sent. */

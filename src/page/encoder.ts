@@ -47,14 +47,19 @@ export interface EncodedPages {
   readonly encodedBytes: number;
 }
 
-/** A link that takes so much takes a page sooner than the page can be remembered, and looked for among others. */
-const FAST_LINK_BYTES_PER_SECOND = 400e6;
+/** A link that takes so much takes a page about as soon as the page can be remembered, and looked for among others. */
+const FAST_LINK_BYTES_PER_SECOND = 200e6;
 
 /**
  * Turns pages into batches. It does not know where pages come from nor where batches go; a {@link PageDecoder} that is given all batches
  * in order holds the same pages.
  */
 export class PageEncoder {
+  /**
+   * Whether pages may pass over a fast link without being remembered: for those that will hardly come again. Where they do, they travel whole once
+   * more.
+   */
+  mayPass = false;
   readonly #kernels: Kernels;
   readonly #space: PageSpace;
   readonly #batchBytes: number;
@@ -236,7 +241,7 @@ export class PageEncoder {
   }
 
   get #isLinkFast(): boolean {
-    return (this.#compressor.choice?.linkBytesPerSecond ?? 0) >= FAST_LINK_BYTES_PER_SECOND;
+    return this.mayPass && (this.#compressor.choice?.linkBytesPerSecond ?? 0) >= FAST_LINK_BYTES_PER_SECOND;
   }
 
   /** Takes the slots of the chunk's pages, where `isLost` says so, out of the cache and of the names of what it holds. */

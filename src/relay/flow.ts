@@ -1,5 +1,3 @@
-import type { Confirmation } from "../wire/confirmation.js";
-
 /** What may be on its way while nothing is known of the link, and at least and at most in any case. */
 const FIRST_LIMIT_BYTES = 1 << 20;
 const MIN_LIMIT_BYTES = 256 << 10;
@@ -77,7 +75,7 @@ export class LinkFlow {
   }
 
   /** The other end has received something. Numbers that run backwards are not believed. */
-  received({ bytes }: Confirmation): void {
+  received(bytes: number): void {
     this.#receivedBytes = Math.max(this.#receivedBytes, Math.min(bytes, this.#sentBytes));
     for (let first = this.#flights[0]; first !== undefined; first = this.#flights[0]) {
       if (first.end > this.#receivedBytes) break;

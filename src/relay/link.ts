@@ -1,6 +1,5 @@
 import type { Connection } from "../transport/connection.js";
 import { type Checksum, loadChecksum } from "../wire/checksum.js";
-import type { Confirmation } from "../wire/confirmation.js";
 import { WireError } from "../wire/errors.js";
 import { encodeFrame, encodeFrameHeader, FRAME_HEADER_BYTES, type Frame, FrameParser } from "../wire/frame.js";
 import {
@@ -31,8 +30,6 @@ export class RelayLink {
   readonly #checksum: Checksum;
   readonly #parser: FrameParser;
   #unsentBytes = 0;
-  #streamedBytes = 0;
-  #streamedMs = 0;
 
   private constructor(connection: Connection, checksum: Checksum) {
     this.connection = connection;
@@ -42,11 +39,6 @@ export class RelayLink {
 
   static async over(connection: Connection): Promise<RelayLink> {
     return new RelayLink(connection, await loadChecksum());
-  }
-
-  /** What came while the rest of a frame was waited for, and how long that took. */
-  get streamed(): Pick<Confirmation, "streamedBytes" | "streamedMicroseconds"> {
-    return { streamedBytes: this.#streamedBytes, streamedMicroseconds: this.#streamedMs * 1000 };
   }
 
   send<Name extends keyof RelayMessages>(name: Name, channel: number, message: RelayMessages[Name]): void {
@@ -76,16 +68,11 @@ export class RelayLink {
 
   /** The next frame. Throws what ends the session. */
   async receive(): Promise<Frame> {
-    for (let isStreaming = false; ; isStreaming = true) {
+    for (;;) {
       const frame = this.#parser.next();
       if (frame !== undefined) return this.#checked(frame);
-      const waitingMs = performance.now();
       const bytes = await this.connection.receive();
       if (bytes === undefined) throw new RelayError("connection-lost", "The other relay has gone without a word.");
-      if (isStreaming && this.#parser.isInsideFrame) {
-        this.#streamedBytes += bytes.length;
-        this.#streamedMs += performance.now() - waitingMs;
-      }
       this.#parser.push(bytes);
     }
   }

@@ -168,7 +168,7 @@ class Session implements TargetSession {
   /** The link has brought something, whatever becomes of it here. */
   #confirm(bodyBytes: number): void {
     this.#receivedBytes += FRAME_HEADER_BYTES + bodyBytes;
-    const confirmation = encodeConfirmation({ bytes: this.#receivedBytes, ...this.link.streamed });
+    const confirmation = encodeConfirmation(this.#receivedBytes);
     this.link.sendBytes(RelayFrameType.received, SESSION_CHANNEL, confirmation);
   }
 

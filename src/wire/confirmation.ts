@@ -1,33 +1,18 @@
 import { WireError } from "./errors.js";
 
-/** The body of a `received` frame: three numbers of 64 bits. All count from the start of the session. */
-export interface Confirmation {
-  /** Bytes of the batches that are in the memory. */
-  readonly bytes: number;
-  /** Bytes that came while the destination was waiting for the rest of a frame, … */
-  readonly streamedBytes: number;
-  /** … and how long it waited for them, in µs: together the link's rate, whatever else the two ends had to do. */
-  readonly streamedMicroseconds: number;
-}
+/** The body of a `received` frame: how many bytes have been taken in since the start of the session, as a number of 64 bits. */
+export const CONFIRMATION_BYTES = 8;
 
-export const CONFIRMATION_BYTES = 24;
-
-export function encodeConfirmation({ bytes, streamedBytes, streamedMicroseconds }: Confirmation): Uint8Array {
-  const numbers = [bytes, streamedBytes, streamedMicroseconds];
+export function encodeConfirmation(bytes: number): Uint8Array {
   const body = new Uint8Array(CONFIRMATION_BYTES);
-  const view = new DataView(body.buffer);
-  numbers.forEach((number, index) => {
-    view.setBigUint64(index * 8, BigInt(Math.round(number)), true);
-  });
+  new DataView(body.buffer).setBigUint64(0, BigInt(bytes), true);
   return body;
 }
 
 /** Throws `message-malformed`. */
-export function decodeConfirmation(body: Uint8Array): Confirmation {
+export function decodeConfirmation(body: Uint8Array): number {
   if (body.length !== CONFIRMATION_BYTES) {
     throw new WireError("message-malformed", `A confirmation does not have ${CONFIRMATION_BYTES} bytes.`);
   }
-  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-  const number = (index: number): number => Number(view.getBigUint64(index * 8, true));
-  return { bytes: number(0), streamedBytes: number(1), streamedMicroseconds: number(2) };
+  return Number(new DataView(body.buffer, body.byteOffset, body.byteLength).getBigUint64(0, true));
 }

@@ -135,10 +135,9 @@ describe("inbox", () => {
   async function inbox(): Promise<{ inbox: Inbox; peer: Channel; received: number[] }> {
     const [here, peer] = await channels();
     const received: number[] = [];
-    return { inbox: new Inbox(here, TIMEOUT_MS, ({ bytes }) => received.push(bytes)), peer, received };
+    return { inbox: new Inbox(here, TIMEOUT_MS, (bytes) => received.push(bytes)), peer, received };
   }
-  const confirmation = (bytes: number): Uint8Array =>
-    encodeConfirmation({ bytes, streamedBytes: 0, streamedMicroseconds: 0 });
+  const confirmation = encodeConfirmation;
 
   it("gives answers in order, one at a time, and confirmations at once", async () => {
     const { inbox: box, peer, received } = await inbox();

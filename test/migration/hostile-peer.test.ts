@@ -308,7 +308,7 @@ describe("a hostile destination", () => {
   });
 
   it("confirms more than there is", async () => {
-    const most = new Uint8Array(24).fill(0xff);
+    const most = new Uint8Array(8).fill(0xff);
     const lavish = accepting(async (destination) => {
       for (let times = 0; times < 10; times++) await destination.sendBytes(FrameType.received, most);
       await destination.send("fail", { code: "refused", message: "Enough." });

@@ -3,41 +3,71 @@ import { LinkMeter } from "../../src/migration/link.js";
 
 const KIB = 1024;
 
-function meter(): { meter: LinkMeter; rates: number[] } {
-  const rates: number[] = [];
-  return { meter: new LinkMeter((rate) => rates.push(rate)), rates };
+function meter(): { link: LinkMeter; reports: [number, boolean][] } {
+  const reports: [number, boolean][] = [];
+  return { link: new LinkMeter((rate, isFull) => reports.push([rate, isFull])), reports };
 }
 
 describe("link meter", () => {
   it("knows nothing before anything is confirmed", () => {
-    const { meter: link, rates } = meter();
-    expect([link.bytesPerSecond, link.confirmedBytes, rates]).toEqual([0, 0, []]);
+    const { link, reports } = meter();
+    expect([link.bytesPerSecond, link.confirmedBytes, reports]).toEqual([0, 0, []]);
   });
 
-  it("takes the rate of what streamed in since the last one", () => {
-    const { meter: link, rates } = meter();
-    link.confirmed({ bytes: 5, streamedBytes: 1000 * KIB, streamedMicroseconds: 100_000 });
-    link.confirmed({ bytes: 9, streamedBytes: 1500 * KIB, streamedMicroseconds: 125_000 });
-    expect(rates).toEqual([10_000 * KIB, 20_000 * KIB]);
+  it("takes the link for full where the source waited for it, and smooths its rate", () => {
+    const { link, reports } = meter();
+    link.begin(1000);
+    link.waited(30);
+    link.confirmed(1000 * KIB, 1100);
+    link.waited(40);
+    link.confirmed(3000 * KIB, 1200);
+    expect(reports).toEqual([
+      [10_000 * KIB, true],
+      [20_000 * KIB, true],
+    ]);
     expect(link.bytesPerSecond).toBeCloseTo((0.7 * 10_000 + 0.3 * 20_000) * KIB, 3);
-    expect(link.confirmedBytes).toBe(9);
+    expect(link.confirmedBytes).toBe(3000 * KIB);
   });
 
-  it("gathers small pieces until they tell something", () => {
-    const { meter: link, rates } = meter();
-    for (let piece = 1; piece <= 4; piece++) {
-      link.confirmed({ bytes: 0, streamedBytes: piece * 20 * KIB, streamedMicroseconds: piece * 1000 });
-    }
-    expect(rates).toEqual([20_000 * KIB]);
+  it("takes what it delivers for the least where the source did not wait", () => {
+    const { link, reports } = meter();
+    link.begin(0);
+    link.waited(29);
+    link.confirmed(1000 * KIB, 100);
+    link.confirmed(1100 * KIB, 200);
+    expect(reports).toEqual([
+      [10_000 * KIB, false],
+      [1000 * KIB, false],
+    ]);
+    expect(link.bytesPerSecond).toBe(10_000 * KIB);
   });
 
-  it("believes no numbers that run backwards, and divides by no time that is nothing", () => {
-    const { meter: link, rates } = meter();
-    link.confirmed({ bytes: 7, streamedBytes: 100 * KIB, streamedMicroseconds: 1000 });
-    link.confirmed({ bytes: 3, streamedBytes: 0, streamedMicroseconds: 0 });
-    link.confirmed({ bytes: 3, streamedBytes: 900 * KIB, streamedMicroseconds: 10 });
-    expect([rates.length, link.confirmedBytes]).toEqual([1, 7]);
-    link.confirmed({ bytes: 8, streamedBytes: 200 * KIB, streamedMicroseconds: 1000 });
-    expect(rates[1]).toBe(100 * KIB * 1e6);
+  it("waits for enough time and enough bytes", () => {
+    const { link, reports } = meter();
+    link.begin(0);
+    link.confirmed(900 * KIB, 19);
+    link.confirmed(1000 * KIB, 20);
+    link.confirmed(1063 * KIB, 500);
+    expect(reports).toEqual([[50_000 * KIB, false]]);
+    link.confirmed(1064 * KIB, 660);
+    expect(reports[1]).toEqual([100 * KIB, false]);
+  });
+
+  it("does not count the time in which there was nothing to send", () => {
+    const { link, reports } = meter();
+    link.begin(0);
+    link.confirmed(63 * KIB, 100);
+    link.waited(1000);
+    link.begin(10_000);
+    link.confirmed(1063 * KIB, 10_100);
+    expect(reports).toEqual([[10_000 * KIB, false]]);
+  });
+
+  it("believes no number that runs backwards", () => {
+    const { link, reports } = meter();
+    link.begin(0);
+    link.confirmed(1000 * KIB, 100);
+    link.confirmed(0, 200);
+    expect([link.confirmedBytes, reports.length]).toEqual([1000 * KIB, 1]);
   });
 });

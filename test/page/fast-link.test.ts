@@ -10,12 +10,14 @@ const PAGE_BYTES = 4096;
 const PAGE_COUNT = 200;
 const SPACE = { pageBytes: PAGE_BYTES, pageCount: PAGE_COUNT };
 const MIN_CACHE_BYTES = 256 << 10;
-const FAST = 500e6;
-const SLOW = 300e6;
+const FAST = 250e6;
+const SLOW = 150e6;
 
 function encoderOf(kernels: ReturnType<(typeof builds)[number]["create"]>, cacheBytes: number): PageEncoder {
   const options = { ...SPACE, compression: "auto", cacheBytes, batchBytes: 1 << 20, zstdLevel: 1 } as const;
-  return new PageEncoder(kernels, options, undefined);
+  const encoder = new PageEncoder(kernels, options, undefined);
+  encoder.mayPass = true;
+  return encoder;
 }
 
 /** The link's figure is smoothed: so often, and it is what was seen. */
@@ -98,6 +100,10 @@ describe.each(builds)("a link that becomes fast and slow again, $name build", ({
     expect(encoder.encoded, "what was not remembered is new").toMatchObject({ novel: 28, dup: 2, unchanged: 0 });
     add();
     expect(encoder.encoded).toMatchObject({ novel: 28, dup: 2, unchanged: 10 });
+    observe(encoder, FAST);
+    encoder.mayPass = false;
+    add();
+    expect(encoder.encoded, "what may come again is remembered").toMatchObject({ novel: 28, dup: 2, unchanged: 20 });
     arena.release(mark);
   });
 });

@@ -95,7 +95,7 @@ describe("types and limits of frames", () => {
       "12 fail 65536",
       "13 ask 65536",
       "14 outcome 65536",
-      "15 received 24",
+      "15 received 8",
       "128 alive 0",
     ]);
     expect(BASE_MAX_BYTES).toBe(MIB);

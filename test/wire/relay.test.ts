@@ -45,7 +45,7 @@ describe("messages between relays", () => {
       "hello,welcome,open,codec,drop,data,received,delivered,back,end,fail",
     );
     expect(Object.values(RelayFrameType)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
-    const limits = [65536, 65536, 65536, 65536, 65536, 8_683_576, 24, 8, 65536, 65536, 65536];
+    const limits = [65536, 65536, 65536, 65536, 65536, 8_683_576, 8, 8, 65536, 65536, 65536];
     expect([...RELAY_FRAME_MAX_BYTES.values()]).toEqual(limits);
   });
 

@@ -10,8 +10,9 @@ export type Compression = Codec | "auto";
 
 /** Loading zstd takes up to 0.2 s: what is over sooner than this would not win it back … */
 const ZSTD_LOADED_AFTER_MS = 2000;
-/** … but a link that leaves zstd the time that it takes, some times LZ4's, has work for it at once. */
-const ZSTD_SLOWDOWN = 4;
+/** … but a link that leaves zstd the time that it takes, some times LZ4's, has work for it as soon as that is certain. */
+const ZSTD_LOADED_EARLY_AFTER_MS = 500;
+const ZSTD_SLOWDOWN = 8;
 /** How much of a block is tried with another codec, to know what it would do. */
 const SAMPLE_BYTES = 64 << 10;
 
@@ -65,8 +66,8 @@ export class BlockCompressor {
   /** Where it cannot be had, the other codecs do. */
   #loadZstd(): void {
     this.#firstMs ??= performance.now();
-    const isEarly = performance.now() - this.#firstMs < ZSTD_LOADED_AFTER_MS;
-    if (isEarly && !this.choice?.isLinkSlowerThan("lz4", ZSTD_SLOWDOWN)) return;
+    const isSlow = this.choice?.isLinkSlowerThan("lz4", ZSTD_SLOWDOWN) === true;
+    if (performance.now() - this.#firstMs < (isSlow ? ZSTD_LOADED_EARLY_AFTER_MS : ZSTD_LOADED_AFTER_MS)) return;
     this.#loading ??= loadZstd().then(
       (zstd) => {
         this.#zstd = zstd;
