@@ -34,4 +34,4 @@ export interface Method {
   move(move: Move): Promise<MoveFigures>;
 }
 
-export const GIVE_UP_MS = 60_000;
+export const GIVE_UP_MS = 45_000;
