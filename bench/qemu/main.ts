@@ -3,7 +3,7 @@ import { cpus } from "node:os";
 import { Command } from "commander";
 import { labUnavailable } from "../../test/lab/require.js";
 import { type Aim, aimsOf } from "./aims.js";
-import { combinations, linkName } from "./combination.js";
+import { type Combination, combinations, linkName } from "./combination.js";
 import { type Measurement, measure } from "./measure.js";
 import type { Method } from "./move.js";
 import { engine, relay } from "./pageferry-methods.js";
@@ -28,39 +28,56 @@ const options = new Command("bench:qemu")
 const reason = await labUnavailable(true);
 if (reason !== undefined) throw new Error(`The lab cannot run here: ${reason}`);
 console.log(`${cpus()[0]?.model ?? "unknown processor"}, ${cpus().length} cores, Node ${process.versions.node}\n`);
-console.log(
-  "| workload | link | method | total s | down ms | MB on the link | rounds | equal | ops/s before | during |",
-);
-console.log("|---|---|---|---:|---:|---:|---:|---|---:|---:|");
-
+const [withAims, others] = [true, false].map((hasAims) =>
+  combinations().filter(
+    (combination) =>
+      combination.hasAims === hasAims && (hasAims || !options.quick) && title(combination).includes(options.only),
+  ),
+) as [Combination[], Combination[]];
 const all: Measurement[] = [];
 const aims: Aim[] = [];
-for (const combination of combinations(options.quick === true)) {
-  const title = `${combination.workload.name} ${linkName(combination.link)}`;
-  if (!title.includes(options.only)) continue;
-  const runs = combination.hasAims && !options.quick ? RUNS_WITH_AIMS : 1;
+const runsWithAims = options.quick ? 1 : RUNS_WITH_AIMS;
+printHead();
+for (const combination of withAims) aims.push(...aimsOf(await measureAll(combination, runsWithAims)));
+printAims();
+if (others.length > 0) printHead();
+for (const combination of others) await measureAll(combination, 1);
+if (options.json !== undefined)
+  writeFileSync(options.json, `${JSON.stringify({ measurements: all, aims }, null, 2)}\n`);
+
+/** Measures all methods and prints the medians, which it gives. */
+async function measureAll(combination: Combination, runs: number): Promise<Measurement[]> {
   const measurements: Measurement[] = [];
   // In turn, so that a machine that changes its speed changes it for all of them.
   for (let run = 0; run < runs; run++) {
     for (const method of METHODS) {
-      const measurement = await attempt(() => measure(combination, method), `${title}, ${method.name}`);
+      const measurement = await attempt(() => measure(combination, method), `${title(combination)}, ${method.name}`);
       if (measurement !== undefined) measurements.push(measurement);
     }
   }
   all.push(...measurements);
   const medians = METHODS.flatMap(({ name }) => median(measurements.filter(({ method }) => method === name)) ?? []);
   for (const measurement of medians) print(measurement, runs);
-  if (combination.hasAims) aims.push(...aimsOf(medians));
+  return medians;
 }
-console.log("\n| figure | measured | aim |\n|---|---:|---|");
-for (const { what, measured, most, unit } of aims) {
-  const isReached = measured <= most;
-  console.log(
-    `| ${what} | ${Number(measured.toPrecision(3))}${unit} | ≤ ${most}${unit}${isReached ? "" : " **missed**"} |`,
-  );
+
+function title({ workload, link }: Combination): string {
+  return `${workload.name} ${linkName(link)}`;
 }
-if (options.json !== undefined)
-  writeFileSync(options.json, `${JSON.stringify({ measurements: all, aims }, null, 2)}\n`);
+
+function printHead(): void {
+  const names = ["total s", "down ms", "MB on the link", "rounds", "equal", "ops/s before", "during"];
+  console.log(`\n| workload | link | method | ${names.join(" | ")} |`);
+  console.log("|---|---|---|---:|---:|---:|---:|---|---:|---:|");
+}
+
+function printAims(): void {
+  console.log("\n| figure | measured | aim |\n|---|---:|---|");
+  for (const { what, measured, most, unit } of aims) {
+    const mark = measured <= most ? "" : " **missed**";
+    console.log(`| ${what} | ${Number(measured.toPrecision(3))}${unit} | ≤ ${most}${unit}${mark} |`);
+  }
+}
 
 async function attempt(work: () => Promise<Measurement>, what: string): Promise<Measurement | undefined> {
   try {
