@@ -6,6 +6,8 @@ export interface Move {
   readonly source: LabMachine;
   readonly destination: LabMachine;
   readonly shape: LinkShape;
+  /** For pageferry; QEMU has its own default, 300 ms. */
+  readonly downtimeLimitMs: number;
   /** Opens the link that leads to a port, or gives the port itself where nothing lies between. */
   linkTo(port: number): Promise<number>;
   /** Of the link, if there is one. */

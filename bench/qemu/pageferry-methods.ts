@@ -4,20 +4,18 @@ import type { Method } from "./move.js";
 import { PageferryCommand } from "./pageferry-command.js";
 import { migrateByQemu } from "./precopy.js";
 
-const DOWNTIME_LIMIT_MS = 100;
-
 /** Mode A: the memory travels through pageferry. */
 export const engine: Method = {
   name: "pageferry A",
   extraArguments: [],
-  async move({ source, destination, linkTo, link }) {
+  async move({ source, destination, downtimeLimitMs, linkTo, link }) {
     const stopped = source.qmp.nextEvent("STOP", undefined, { timeoutMs: 600_000 });
     const resumed = destination.qmp.nextEvent("RESUME", undefined, { timeoutMs: 600_000 });
     const monitor = ["--qmp", destination.paths.monitor];
     const receiving = new PageferryCommand("receive", ...monitor, "--listen", "127.0.0.1:0", "--once", "--json");
     try {
       const to = `127.0.0.1:${await linkTo(await receiving.port())}`;
-      const limit = ["--downtime-limit", String(DOWNTIME_LIMIT_MS)];
+      const limit = ["--downtime-limit", String(downtimeLimitMs)];
       const migrating = new PageferryCommand("migrate", "--qmp", source.paths.monitor, "--to", to, ...limit, "--json");
       const report = await migrating.json<MigrationReport>();
       return {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { QemuStreamParser } from "../../src/relay/qemu-stream.js";
 import { makeStream } from "../support/qemu-stream.js";
 import { Random } from "../support/random.js";
 import { CodecPair } from "../support/relay-codec.js";
@@ -6,6 +7,10 @@ import { CodecPair } from "../support/relay-codec.js";
 /** `npm run fuzz` asks for many, from a seed that it draws; a seed plays the same cases again. */
 const CASES = Math.min(Number(process.env["PAGEFERRY_FUZZ_CASES"] ?? 3000), 100_000);
 const SEED = seedFrom(process.env["PAGEFERRY_FUZZ_SEED"] ?? "20261126");
+/** The parser by itself is faster. */
+const PARSER_CASES = Number(process.env["PAGEFERRY_FUZZ_CASES"] ?? 100_000);
+/** An XBZRLE record has at most so many bytes; a table of blocks as many and no more. */
+const MAX_LEFT_BYTES = 256 * (1 + 255 + 8) + 8;
 const CASES_PER_STREAM = 200;
 const PLANS = [{}, { xbzrle: true }, { postcopy: true }, { extras: 2 }, { bitmap: true, xbzrle: true }] as const;
 const SMALL = {
@@ -90,5 +95,42 @@ describe(`mutated streams of QEMU from seed ${SEED}`, () => {
     }
     // Both kinds come: those that go on to be understood, and those that do not.
     expect(Math.min(found, lost)).toBeGreaterThan(CASES / 50);
+  });
+
+  it(`${PARSER_CASES} are told apart without a gap, and no more than a record waits for its rest`, () => {
+    const random = new Random(SEED + 1);
+    let pages = 0;
+    for (let done = 0; done < PARSER_CASES; ) {
+      const plan = PLANS[random.below(PLANS.length)] as (typeof PLANS)[number];
+      const { bytes, borders } = makeStream({ ...SMALL, ...plan, seed: random.below(2 ** 32) });
+      for (let index = 0; index < CASES_PER_STREAM && done < PARSER_CASES; index++, done++) {
+        const input = mutate(bytes, borders, random);
+        let end = 0;
+        const follow = (from: number, to: number): void => {
+          if (from !== end || to <= from) expect.fail(`case ${done}: ${from} to ${to} comes after ${end}`);
+          end = to;
+        };
+        const parser = new QemuStreamParser({
+          verbatim: follow,
+          blocks: () => {},
+          page(from, to) {
+            pages += 1;
+            follow(from, to);
+          },
+          zero: follow,
+        });
+        const pieceBytes = random.below(2) === 0 ? input.length : 1 + random.below(20_000);
+        let start = 0;
+        for (let at = 0; at < input.length; ) {
+          at = Math.min(at + pieceBytes, input.length);
+          end = 0;
+          const parsed = parser.parse(input.subarray(start), at - start);
+          if (parsed !== end) expect.fail(`case ${done}: ${parsed} bytes are parsed, ${end} were told`);
+          start += parsed;
+          if (at - start > MAX_LEFT_BYTES) expect.fail(`case ${done}: ${at - start} bytes wait`);
+        }
+      }
+    }
+    expect(pages).toBeGreaterThan(PARSER_CASES);
   });
 });
