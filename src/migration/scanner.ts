@@ -107,13 +107,13 @@ export class DirtyScanner {
    */
   async *scanRound(isRunning: boolean, visit: DirtyVisitor): AsyncGenerator<VisitedWindow, void, void> {
     this.scanMs = 0;
-    this.beginRound();
+    this.#beginRound();
     if (this.#threads === undefined || isRunning) yield* this.#scanHere(this.#windows(this.#windowPages), visit);
     else yield* this.#scanWithThreads(this.#threads, visit);
   }
 
   /** Begins a round: finds out which pages need not be looked at. */
-  beginRound(): void {
+  #beginRound(): void {
     const { takeDirtyPages, markAllocatedPages } = this.#guest;
     const isFirst = this.#log === undefined;
     if (takeDirtyPages === undefined && markAllocatedPages === undefined && this.#threads === undefined) return;
@@ -132,7 +132,7 @@ export class DirtyScanner {
   }
 
   /** Scans one window, all in one region, and visits the pages that changed. Returns how many they are. */
-  scan(firstPage: number, pageCount: number, visit: DirtyVisitor): number {
+  #scan(firstPage: number, pageCount: number, visit: DirtyVisitor): number {
     if (this.#log === undefined) return this.#scanRange(firstPage, pageCount, visit);
     let dirty = 0;
     const end = firstPage + pageCount;
@@ -176,7 +176,7 @@ export class DirtyScanner {
     for (const { firstPage, pageCount } of windows) {
       visitMs = 0;
       const startMs = performance.now();
-      const dirty = this.scan(firstPage, pageCount, timed);
+      const dirty = this.#scan(firstPage, pageCount, timed);
       this.scanMs += performance.now() - startMs - visitMs;
       yield { firstPage, pageCount, dirty };
     }

@@ -60,14 +60,6 @@ export interface BatchHeader {
   readonly indexBytes: number;
 }
 
-/** A batch's header and block as one piece of bytes. */
-export function encodeBatch(header: BatchHeader, block: Uint8Array): Uint8Array {
-  const batch = new Uint8Array(BATCH_HEADER_BYTES + block.length);
-  writeBatchHeader(batch, header);
-  batch.set(block, BATCH_HEADER_BYTES);
-  return batch;
-}
-
 /** Writes the header to where the batch begins. */
 export function writeBatchHeader(batch: Uint8Array, header: BatchHeader): void {
   const view = new DataView(batch.buffer, batch.byteOffset, BATCH_HEADER_BYTES);

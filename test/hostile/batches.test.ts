@@ -4,14 +4,9 @@ import { loadZstd } from "../../src/page/compression/zstd.js";
 import { PageDecoder } from "../../src/page/decoder.js";
 import { PageEncoder } from "../../src/page/encoder.js";
 import { PageError } from "../../src/page/errors.js";
-import {
-  BATCH_HEADER_BYTES,
-  type BatchHeader,
-  type Codec,
-  decodeBatchHeader,
-  encodeBatch,
-} from "../../src/wire/batch.js";
+import { BATCH_HEADER_BYTES, type BatchHeader, type Codec, decodeBatchHeader } from "../../src/wire/batch.js";
 import { TestStore, WriteOnlyStore } from "../page/stores.js";
+import { encodeBatch } from "../support/batch.js";
 import { builds } from "../support/builds.js";
 import { expectSameBytes } from "../support/bytes.js";
 import { Random } from "../support/random.js";

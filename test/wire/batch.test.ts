@@ -6,9 +6,9 @@ import {
   BATCH_MAX_RESIDUAL_BYTES,
   type BatchHeader,
   decodeBatchHeader,
-  encodeBatch,
   PageClass,
 } from "../../src/wire/batch.js";
+import { encodeBatch } from "../support/batch.js";
 import { expectSameBytes } from "../support/bytes.js";
 import { goldenBytes } from "./golden/golden.js";
 

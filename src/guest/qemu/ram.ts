@@ -31,13 +31,12 @@ const ADVICE =
  */
 export async function findRamFiles(qmp: QmpClient): Promise<RamFile[]> {
   const found = v.parse(backends, await qmp.execute("query-memdev"));
+  const objects = v.parse(properties, await qmp.execute("qom-list", { path: "/objects" }));
   const files: RamFile[] = [];
   for (const { id, size, share } of found) {
     if (id === undefined) throw unfit("One of its memory backends has no id.");
     const path = `/objects/${id}`;
-    const type = v
-      .parse(properties, await qmp.execute("qom-list", { path: "/objects" }))
-      .find(({ name }) => name === id)?.type;
+    const type = objects.find(({ name }) => name === id)?.type;
     if (type !== "child<memory-backend-file>") {
       const kind = type?.replace(/^child<|>$/g, "") ?? "of an unknown kind";
       throw unfit(`Its memory backend ${id} is ${kind}, not memory-backend-file.`);
