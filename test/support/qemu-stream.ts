@@ -12,6 +12,8 @@ export interface StreamPlan {
   readonly blocks?: readonly (readonly [name: string, pageCount: number])[];
   readonly rounds?: number;
   readonly pagesPerRound?: number;
+  /** No page but those of zeros is like another; the contents are the same, in the same order, in all such streams, whatever places they have. */
+  readonly distinct?: boolean;
   readonly xbzrle?: boolean;
   /** The rest of the RAM comes after the device state, which runs at the destination by then. */
   readonly postcopy?: boolean;
@@ -49,6 +51,7 @@ export function makeStream(plan: StreamPlan): MadeStream {
 class StreamMaker {
   readonly #plan: StreamPlan;
   readonly #random: Random;
+  readonly #contents = new Random(0);
   readonly #blocks: readonly (readonly [string, number])[];
   readonly #memory: Uint8Array[];
   readonly #parts: Uint8Array[] = [];
@@ -156,7 +159,8 @@ class StreamMaker {
       const payload = this.#random.memoryLike(this.#random.below(kind === 6 ? 20 : 900));
       this.#header(block, page, Flag.xbzrle, Uint8Array.of(1, payload.length >> 8, payload.length & 255), payload);
     } else {
-      if (kind === 1) bytes.set(this.#random.memoryLike(PAGE_BYTES));
+      if (this.#plan.distinct) bytes.set(this.#contents.memoryLike(PAGE_BYTES));
+      else if (kind === 1) bytes.set(this.#random.memoryLike(PAGE_BYTES));
       else if (kind === 2) bytes.set((this.#memory[0] as Uint8Array).subarray(0, PAGE_BYTES));
       else if (kind < 5) this.#random.change(bytes, 3, 30);
       this.#pages += 1;
