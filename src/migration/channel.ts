@@ -10,6 +10,7 @@ import {
   type Messages,
   PROTOCOL_VERSION,
 } from "../wire/messages.js";
+import { printable } from "../wire/printable.js";
 import { MigrationError } from "./errors.js";
 
 /** The one machine of a session; further ones would have channels of their own. */
@@ -128,8 +129,7 @@ export async function expectFrame(channel: Channel, timeoutMs: number, ...types:
 export function failureOf(frame: Frame): MigrationError | undefined {
   if (frame.type !== FrameType.fail) return undefined;
   const said = decodeMessage("fail", frame.body);
-  // A person may read it on a terminal, which takes control characters for orders.
-  const [code, message] = [said.code, said.message].map((text) => text.replace(/\p{Cc}+/gu, " ")) as [string, string];
+  const [code, message] = [printable(said.code), printable(said.message)];
   if (code === "refused" || code === "memory-limit" || code === "content-differs") {
     return new MigrationError(code, message);
   }

@@ -2,6 +2,7 @@ import type { Connection } from "../transport/connection.js";
 import { type Checksum, loadChecksum } from "../wire/checksum.js";
 import { WireError } from "../wire/errors.js";
 import { encodeFrame, encodeFrameHeader, FRAME_HEADER_BYTES, type Frame, FrameParser } from "../wire/frame.js";
+import { printable } from "../wire/printable.js";
 import {
   decodeRelayMessage,
   RELAY_FRAME_MAX_BYTES,
@@ -128,8 +129,7 @@ function encodeJson(message: RelayMessages[keyof RelayMessages]): Uint8Array {
 /** What the peer says in a `fail` frame, as an error. */
 export function failureOf(body: Uint8Array): RelayError {
   const said = decodeRelayMessage("fail", body);
-  // A person may read it on a terminal, which takes control characters for orders.
-  const [code, message] = [said.code, said.message].map((text) => text.replace(/\p{Cc}+/gu, " ")) as [string, string];
+  const [code, message] = [printable(said.code), printable(said.message)];
   const known = ["digest-differs", "no-common-version", "qemu-failed", "refused", "cancelled"] as const;
   const own = known.find((name) => name === code);
   return own === undefined

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { printable } from "../../wire/printable.js";
 import { QmpError } from "./errors.js";
 
 /** Something that QEMU tells without being asked. */
@@ -50,7 +51,7 @@ export function parseQmpMessage(line: Uint8Array): QmpMessage {
   }
   if (has(value, "error")) {
     const { error, id: answered } = check(failure, value, "an error");
-    const description = error.desc.replace(/\p{Cc}+/gu, " ").slice(0, MAX_DESCRIPTION_LENGTH);
+    const description = printable(error.desc).slice(0, MAX_DESCRIPTION_LENGTH);
     return { kind: "error", id: answered, qemuClass: error.class, description };
   }
   const { major, minor, micro } = check(greeting, value, "its greeting").QMP.version.qemu;

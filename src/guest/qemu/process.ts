@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { printable } from "../../wire/printable.js";
 import { GuestError } from "../errors.js";
 import { QmpError } from "./errors.js";
 import { QmpClient } from "./qmp.js";
@@ -42,7 +43,7 @@ export class QemuProcess {
     const child = spawn(program, all, { detached: true, stdio: ["ignore", "ignore", "pipe"] });
     let complaint = "";
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      complaint = (complaint + text.replace(/\p{Cc}+/gu, " ")).slice(-MAX_COMPLAINT_LENGTH);
+      complaint = (complaint + printable(text)).slice(-MAX_COMPLAINT_LENGTH);
     });
     const stop = new AbortController();
     const ended = new Promise<never>((_, reject) => {
