@@ -14,6 +14,16 @@ export function hasBit(bitmap: Uint8Array, bit: number): boolean {
   return (((bitmap[bit >>> 3] as number) >> (bit & 7)) & 1) === 1;
 }
 
+/** Sets bit `bit` of a bitmap's bytes. */
+export function setBit(bitmap: Uint8Array, bit: number): void {
+  bitmap[bit >>> 3] = (bitmap[bit >>> 3] as number) | (1 << (bit & 7));
+}
+
+/** Sets `count` bits of a bitmap's bytes, from bit `first` on. */
+export function setBits(bitmap: Uint8Array, first: number, count: number): void {
+  for (let bit = first; bit < first + count; bit++) setBit(bitmap, bit);
+}
+
 /** Arithmetic on bitmaps of pages: bit i is bit i % 8 of byte i / 8; a map takes whole 64-bit words. */
 export class BitmapKernels {
   readonly #exports: KernelExports;

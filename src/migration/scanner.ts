@@ -1,6 +1,6 @@
 import type { Guest, ScannedWindow, ScanThreads } from "../guest/guest.js";
 import { bitmapBytes } from "../kernel/arena.js";
-import { hasBit } from "../kernel/bitmap.js";
+import { hasBit, setBit, setBits } from "../kernel/bitmap.js";
 import { FINGERPRINT_BYTES } from "../kernel/fingerprint.js";
 import { createKernels, type Kernels } from "../kernel/load.js";
 import type { Span } from "../kernel/span.js";
@@ -279,11 +279,7 @@ function heldPages(fingerprints: Uint8Array, zero: Uint8Array): Uint8Array {
   for (let at = 0; at < words.length; at += 4) {
     const isZero =
       words[at] === first && words[at + 1] === second && words[at + 2] === third && words[at + 3] === fourth;
-    if (!isZero) setBits(held, at / 4, 1);
+    if (!isZero) setBit(held, at / 4);
   }
   return held;
-}
-
-function setBits(bitmap: Uint8Array, first: number, count: number): void {
-  for (let bit = first; bit < first + count; bit++) bitmap[bit >> 3] = (bitmap[bit >> 3] as number) | (1 << (bit & 7));
 }

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Span } from "../../src/index.js";
+import { hasBit, setBit, setBits } from "../../src/kernel/bitmap.js";
 import { builds } from "../support/builds.js";
 import { guarded } from "../support/guarded.js";
 import { bits } from "../support/pages.js";
@@ -81,5 +82,17 @@ describe.each(builds)("bitmap, $name build", ({ create }) => {
     expect(() => bitmap.count(map, 65)).toThrow(expect.objectContaining({ code: "span-too-small" }));
     expect(() => bitmap.count(map, 1.5)).toThrow(expect.objectContaining({ code: "argument" }));
     expect(() => bitmap.and(both, map, shifted, 64)).toThrow(expect.objectContaining({ code: "overlap" }));
+  });
+});
+
+describe("single bits of a bitmap's bytes", () => {
+  it("are set beside those that are, and no others", () => {
+    const bitmap = Uint8Array.of(0x01, 0, 0x80);
+    setBit(bitmap, 3);
+    setBit(bitmap, 3);
+    setBits(bitmap, 6, 11);
+    setBits(bitmap, 20, 0);
+    expect([...bitmap]).toEqual([0b1100_1001, 0xff, 0b1000_0001]);
+    expect([2, 3, 16, 17].map((bit) => hasBit(bitmap, bit))).toEqual([false, true, true, false]);
   });
 });

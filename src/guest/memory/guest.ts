@@ -1,4 +1,5 @@
 import { bitmapBytes } from "../../kernel/arena.js";
+import { setBit } from "../../kernel/bitmap.js";
 import type { Guest, InPlaceMemory, Machine } from "../guest.js";
 import { MemoryMachine, type MemoryMachineOptions } from "./machine.js";
 import { encodeState } from "./state.js";
@@ -88,7 +89,7 @@ export class LoggingMemoryGuest implements Guest {
     const { memoryBytes, pageBytes } = this.content.options;
     this.#log = new Uint8Array(bitmapBytes(memoryBytes / pageBytes)).fill(0xff);
     this.content.onWrite = (page) => {
-      this.#log[page >>> 3] = (this.#log[page >>> 3] as number) | (1 << (page & 7));
+      setBit(this.#log, page);
     };
   }
 

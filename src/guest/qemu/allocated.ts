@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, statfsSync } from "node:fs";
+import { hasBit, setBit } from "../../kernel/bitmap.js";
 import type { OpenRamFile, Ram } from "./ram.js";
 
 const HOST_PAGE_BYTES = 4096;
@@ -54,13 +55,11 @@ export class AllocatedPages {
     let present = 0;
     let marked = 0;
     for (let at = ENTRY_BYTES - 1, page = firstPage; at < entries.length; at += ENTRY_BYTES, page++) {
-      const bit = 1 << (page & 7);
-      const byte = bitmap[page >> 3] as number;
       if (((entries[at] as number) & PRESENT) !== 0) {
         present += 1;
         marked += 1;
-        bitmap[page >> 3] = byte | bit;
-      } else if ((byte & bit) !== 0) {
+        setBit(bitmap, page);
+      } else if (hasBit(bitmap, page)) {
         marked += 1;
       }
     }

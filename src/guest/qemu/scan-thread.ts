@@ -1,7 +1,7 @@
 import { readSync } from "node:fs";
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { bitmapBytes } from "../../kernel/arena.js";
-import { hasBit } from "../../kernel/bitmap.js";
+import { hasBit, setBits } from "../../kernel/bitmap.js";
 import { FINGERPRINT_BYTES } from "../../kernel/fingerprint.js";
 import { createKernelsSync } from "../../kernel/load.js";
 
@@ -68,9 +68,7 @@ function scanRun(order: ScanOrder, start: number, count: number): number {
     if (run === undefined) return changed;
     from = run.start + run.length;
     slot.set(pages.bytes.subarray(run.start * pageBytes, from * pageBytes), (start + run.start) * pageBytes);
-    for (let page = start + run.start; page < start + from; page++) {
-      marks[page >> 3] = (marks[page >> 3] as number) | (1 << (page & 7));
-    }
+    setBits(marks, start + run.start, run.length);
   }
 }
 
