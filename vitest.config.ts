@@ -1,4 +1,7 @@
-import { defineConfig } from "vitest/config";
+import { readFileSync } from "node:fs";
+import { playwright } from "@vitest/browser-playwright";
+import { defineConfig, type TestProjectConfiguration } from "vitest/config";
+import { chromiumArguments, chromiumPath } from "./test/support/chromium.js";
 
 /** Tests that start processes, machines or browsers, or go through every fault: they take their time. */
 const SYSTEM = [
@@ -27,6 +30,36 @@ const SYSTEM = [
 ];
 const HOSTILE = ["test/hostile/**"];
 
+/** The floors that see every byte, again in a browser. */
+const BROWSER = ["test/kernel/**/*.test.ts", "test/page/**/*.test.ts", "test/wire/**/*.test.ts"];
+
+if (chromiumPath === undefined) console.warn("Without the tests of the project browser: Chromium is not installed.");
+
+const browserProject: TestProjectConfiguration = {
+  // Found by the first test that imports them, they would make the page load anew in the middle of a run.
+  optimizeDeps: { include: ["@hpcc-js/wasm-zstd", "fast-check", "hash-wasm", "valibot", "xxhash-wasm"] },
+  test: {
+    name: "browser",
+    include: BROWSER,
+    testTimeout: 60_000,
+    browser: {
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      commands: {
+        readMachineCode: () =>
+          readFileSync(process.execPath)
+            .subarray(4 << 20, 5 << 20)
+            .toString("base64"),
+      },
+      provider: playwright({
+        launchOptions: { executablePath: chromiumPath ?? "", args: [...chromiumArguments] },
+      }),
+      instances: [{ browser: "chromium" }],
+    },
+  },
+};
+
 export default defineConfig({
   test: {
     projects: [
@@ -41,6 +74,7 @@ export default defineConfig({
         },
       },
       { test: { name: "hostile", include: ["test/hostile/**/*.test.ts"], testTimeout: 120_000 } },
+      ...(chromiumPath === undefined ? [] : [browserProject]),
     ],
   },
 });

@@ -42,7 +42,7 @@ export async function* deltaRows({ arena, delta, scan }: Kernels): AsyncGenerato
   const numbersOf = Array.from({ length: PAGE_COUNT / BATCH_PAGES }, (_, batch) =>
     arena.spanOf(numbers.bytes.subarray(batch * BATCH_PAGES * 4, (batch + 1) * BATCH_PAGES * 4)),
   );
-  const lz4Wasm = new Lz4Wasm();
+  const lz4Wasm = await Lz4Wasm.load();
   const out = new Uint8Array(PAGE_BYTES);
   fillWithBinary(before.bytes);
   clean.bytes.set(before.bytes);

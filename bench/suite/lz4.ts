@@ -20,7 +20,7 @@ async function loadNative(): Promise<Lz4Napi | undefined> {
 export async function* lz4Rows({ arena, lz4 }: Kernels): AsyncGenerator<Row> {
   const region = arena.allocate(REGION_BYTES);
   const state = lz4.state();
-  const lz4Wasm = new Lz4Wasm();
+  const lz4Wasm = await Lz4Wasm.load();
   const native = await loadNative();
 
   const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -41,13 +41,13 @@ describe("pageferry inspect", () => {
   counts.duplicatePages--;
   const others = PAGES - counts.zeroPages - counts.fillPages;
 
-  it("counts the pages of an image over several windows, and the bytes that would travel", () => {
+  it("counts the pages of an image over several windows, and the bytes that would travel", async () => {
     const summary = inspect(image);
     expect(summary).toMatchObject({ byteLength: image.length, pages: PAGES, ...counts });
     const { plainBytes, encodedBytes } = summary;
     expect(plainBytes.none / (others * PAGE_BYTES)).toBeCloseTo(1, 2);
     expect(encodedBytes.none / ((others - counts.duplicatePages) * PAGE_BYTES)).toBeCloseTo(1, 2);
-    const lz4Wasm = new Lz4Wasm();
+    const lz4Wasm = await Lz4Wasm.load();
     let peerBytes = 0;
     for (let at = 0; at < image.length; at += 1 << 20)
       peerBytes += lz4Wasm.compress(image.subarray(at, at + (1 << 20))).length;

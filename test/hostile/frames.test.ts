@@ -16,13 +16,13 @@ function seedFrom(text: string): number {
 }
 
 const MESSAGES = new Map(
-  goldenLines("messages.txt").map(([name, text]) => [
+  (await goldenLines("messages.txt")).map(([name, text]) => [
     FrameType[name as keyof Messages] as number,
     { name: name as keyof Messages, body: new TextEncoder().encode(text) },
   ]),
 );
 const OTHERS: readonly Pick<Frame, "type" | "body">[] = [
-  { type: FrameType.batch, body: goldenBytes("batch-lz4.hex") },
+  { type: FrameType.batch, body: await goldenBytes("batch-lz4.hex") },
   { type: FrameType.base, body: new Random(SEED).bytes(64) },
   { type: FrameType.received, body: new Random(SEED).bytes(8) },
   { type: FrameType.alive, body: new Uint8Array(0) },

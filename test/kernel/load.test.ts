@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { createKernels, createKernelsSync, KERNEL_EXPORT_NAMES, type Kernels } from "../../src/index.js";
 import { builds } from "../support/builds.js";
+import { readBytes, readText } from "../support/files.js";
 
-const bytes = readFileSync(new URL("../../dist/kernels.wasm", import.meta.url));
+const bytes = await readBytes("dist/kernels.wasm");
 const code = (name: string): unknown => expect.objectContaining({ code: name });
 
 function countZeroPages({ arena, scan }: Kernels): number {
@@ -20,8 +20,8 @@ describe.each(builds)("the module, $name build", ({ module, bytes: wasm }) => {
     expect(exports.every(({ kind }) => kind === "function")).toBe(true);
   });
 
-  it("has as many parameters in each kernel as KernelExports says", () => {
-    const source = readFileSync(new URL("../../src/kernel/exports.ts", import.meta.url), "utf8");
+  it("has as many parameters in each kernel as KernelExports says", async () => {
+    const source = await readText("src/kernel/exports.ts");
     const instance = new WebAssembly.Instance(module, { env: { memory: new WebAssembly.Memory({ initial: 1 }) } });
     for (const name of KERNEL_EXPORT_NAMES) {
       const declared = source.match(new RegExp(`^  ${name}\\(([^)]*)\\)`, "m"))?.[1]?.match(/: number/g)?.length;

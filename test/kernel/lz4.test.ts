@@ -1,16 +1,16 @@
-import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { lz4Bound } from "../../src/index.js";
 import { builds } from "../support/builds.js";
-import { expectSameBytes } from "../support/bytes.js";
+import { expectSameBytes, fromHex } from "../support/bytes.js";
+import { readMachineCode } from "../support/files.js";
 import { guarded } from "../support/guarded.js";
 import { Lz4Wasm } from "../support/lz4-wasm.js";
 import { Random } from "../support/random.js";
 import { decompress as decompressTwin } from "../twin/lz4.js";
 
-const machineCode = readFileSync(process.execPath).subarray(4 << 20, 5 << 20);
-const lz4Wasm = new Lz4Wasm();
+const machineCode = await readMachineCode();
+const lz4Wasm = await Lz4Wasm.load();
 
 describe.each(builds)("lz4, $name build", ({ create }) => {
   const { arena, lz4 } = create();
@@ -124,7 +124,7 @@ describe.each(builds)("lz4, $name build", ({ create }) => {
     ["half an offset", "10aa01", 5],
     ["bytes behind its end", "10aa00", 1],
   ])("refuses %s", (_, hex, outputBytes) => {
-    const block = Uint8Array.from(Buffer.from(hex, "hex"));
+    const block = fromHex(hex);
     expect(decompressTwin(block, outputBytes)).toBeUndefined();
     expect(() => decompress(block, outputBytes)).toThrow(expect.objectContaining({ code: "lz4-malformed" }));
   });

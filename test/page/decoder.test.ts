@@ -7,7 +7,7 @@ import { BATCH_HEADER_BYTES, type BatchHeader, decodeBatchHeader } from "../../s
 import { IndexWriter } from "../../src/wire/batch-index.js";
 import { encodeBatch } from "../support/batch.js";
 import { builds } from "../support/builds.js";
-import { expectSameBytes } from "../support/bytes.js";
+import { concat, expectSameBytes } from "../support/bytes.js";
 import { Random } from "../support/random.js";
 import { goldenBytes } from "../wire/golden/golden.js";
 import { goldenMachine } from "./golden-machine.js";
@@ -30,7 +30,7 @@ function batchOf(
   write(writer);
   const { bytes, runCount } = writer.take();
   const header: BatchHeader = { codec: "none", runCount, residualBytes: residual.length, indexBytes: bytes.length };
-  return encodeBatch({ ...header, ...change }, Buffer.concat([residual, bytes]));
+  return encodeBatch({ ...header, ...change }, concat([residual, bytes]));
 }
 
 describe.each(builds)("a decoder, $name build", ({ create }) => {
@@ -39,7 +39,7 @@ describe.each(builds)("a decoder, $name build", ({ create }) => {
     return { decoder: new PageDecoder(create(), store, { ...SPACE, cacheBytes }, zstd), store };
   }
 
-  it.each(["none", "lz4", "zstd"])("brings the golden batch, %s, to its pages", (codec) => {
+  it.each(["none", "lz4", "zstd"])("brings the golden batch, %s, to its pages", async (codec) => {
     const { held, added } = goldenMachine();
     const { decoder, store } = decoderOf();
     const expected = store.bytes.slice();
@@ -49,20 +49,20 @@ describe.each(builds)("a decoder, $name build", ({ create }) => {
     }
     for (const [page, bytes] of added) expected.set(bytes, page * PAGE_BYTES);
     store.bytes.fill(0xee, 0, 3 * PAGE_BYTES);
-    expect(decoder.decode(goldenBytes(`batch-${codec}.hex`))).toBe(8);
+    expect(decoder.decode(await goldenBytes(`batch-${codec}.hex`))).toBe(8);
     expectSameBytes(store.bytes, expected);
     // Page 5 is read from page 4, pages 8 and 9 are changed: nothing else is read.
     expect(store.calls).toEqual({ read: 3, written: 8 });
   });
 
-  it("refuses the golden batch cut off anywhere, or with something behind it", () => {
+  it("refuses the golden batch cut off anywhere, or with something behind it", async () => {
     for (const codec of ["none", "lz4", "zstd"]) {
-      const golden = goldenBytes(`batch-${codec}.hex`);
+      const golden = await goldenBytes(`batch-${codec}.hex`);
       const { decoder, store } = decoderOf();
       for (let length = 0; length < golden.length; length++) {
         expect(() => decoder.decode(golden.subarray(0, length)), `${codec} ${length}`).toThrow(malformed);
       }
-      expect(() => decoder.decode(Buffer.concat([golden, new Uint8Array(1)])), codec).toThrow(malformed);
+      expect(() => decoder.decode(concat([golden, new Uint8Array(1)])), codec).toThrow(malformed);
       expect(store.calls).toEqual({ read: 0, written: 0 });
     }
   });
@@ -77,7 +77,7 @@ describe.each(builds)("a decoder, $name build", ({ create }) => {
     const [first, second] = [new Random(1).bytes(PAGE_BYTES), new Random(2).bytes(PAGE_BYTES)];
     for (const cacheBytes of [0, CACHE_BYTES]) {
       const { decoder, store } = decoderOf(cacheBytes);
-      const batch = batchOf(Buffer.concat([first, second]), (index) => {
+      const batch = batchOf(concat([first, second]), (index) => {
         index.novel(3);
         index.dup(7, 3);
         index.novel(3);
@@ -102,7 +102,7 @@ describe.each(builds)("a decoder, $name build", ({ create }) => {
     const count = 11;
     const content = new Random(7).bytes(count * pageBytes);
     const batch = batchOf(
-      Buffer.concat([content, new Uint8Array(count * 3).map((_, at) => [0, 1, at][at % 3] as number)]),
+      concat([content, new Uint8Array(count * 3).map((_, at) => [0, 1, at][at % 3] as number)]),
       (index) => {
         for (let at = 0; at < count; at++) index.novel(at);
         for (let at = 0; at < count; at++) index.dup(count + at, at);
@@ -117,7 +117,7 @@ describe.each(builds)("a decoder, $name build", ({ create }) => {
       const store = new (cacheBytes === 0 ? TestStore : WriteOnlyStore)(3 * count, pageBytes);
       const decoder = new PageDecoder(create(), store, { pageBytes, pageCount: 3 * count, cacheBytes }, zstd);
       expect(decoder.decode(batch)).toBe(4 * count);
-      expectSameBytes(store.bytes, Buffer.concat([changed, content, fill]));
+      expectSameBytes(store.bytes, concat([changed, content, fill]));
     }
   });
 
@@ -201,12 +201,11 @@ describe.each(builds)("a decoder, $name build", ({ create }) => {
     expect(store.calls).toEqual({ read: 0, written: 0 });
   });
 
-  it("says so where a batch is in zstd and zstd is not loaded", () => {
+  it("says so where a batch is in zstd and zstd is not loaded", async () => {
+    const golden = await goldenBytes("batch-zstd.hex");
     const store = new TestStore(PAGE_COUNT, PAGE_BYTES);
     const decoder = new PageDecoder(create(), store, { ...SPACE, cacheBytes: 0 }, undefined);
-    expect(() => decoder.decode(goldenBytes("batch-zstd.hex"))).toThrow(
-      expect.objectContaining({ name: "PageError", code: "zstd-missing" }),
-    );
+    expect(() => decoder.decode(golden)).toThrow(expect.objectContaining({ name: "PageError", code: "zstd-missing" }));
     expect(store.calls).toEqual({ read: 0, written: 0 });
   });
 
@@ -220,9 +219,9 @@ describe.each(builds)("a decoder, $name build", ({ create }) => {
     expect(() => decoder.decode(batchOf(new Uint8Array(0), (index) => index.zero(0)))).toThrow(fault);
   });
 
-  it("leaves the batch as it was, and takes one from anywhere in a buffer", () => {
+  it("leaves the batch as it was, and takes one from anywhere in a buffer", async () => {
     for (const codec of ["none", "lz4", "zstd"]) {
-      const golden = goldenBytes(`batch-${codec}.hex`);
+      const golden = await goldenBytes(`batch-${codec}.hex`);
       const room = new Uint8Array(golden.length + 10).fill(0xee);
       room.set(golden, 5);
       const { decoder } = decoderOf();

@@ -9,7 +9,7 @@ import {
   decodeBatchHeader,
 } from "../../src/wire/batch.js";
 import { builds } from "../support/builds.js";
-import { expectSameBytes } from "../support/bytes.js";
+import { concat, expectSameBytes } from "../support/bytes.js";
 import { PAGE_SIZES } from "../support/pages.js";
 import { Random } from "../support/random.js";
 import { goldenBytes } from "../wire/golden/golden.js";
@@ -61,7 +61,7 @@ describe.each(builds)("what the encoder makes of pages, $name build", ({ create 
     add(5, new Uint8Array(pageBytes), "zero");
     // What was in page 5 is no base for a delta now that the page is zero.
     add(5, first, "novel");
-    add(20, Buffer.concat([random.bytes(pageBytes), random.bytes(pageBytes)]), "novel", 2);
+    add(20, concat([random.bytes(pageBytes), random.bytes(pageBytes)]), "novel", 2);
     encoder.hold(
       30,
       changed.map((byte) => byte ^ 1),
@@ -84,7 +84,7 @@ describe.each(builds)("what the encoder makes of pages, $name build", ({ create 
     const page = new Random(1).memoryLike(4096);
     for (let times = 0; times < 3; times++) encoder.add(3, page);
     encoder.hold(4, page);
-    encoder.add(4, Buffer.concat([page, new Uint8Array(4096), new Uint8Array(4096).fill(1)]));
+    encoder.add(4, concat([page, new Uint8Array(4096), new Uint8Array(4096).fill(1)]));
     encoder.flush();
     expect(pagesOf(encoder.encoded)).toEqual({ zero: 1, fill: 1, dup: 0, delta: 0, novel: 4, unchanged: 0 });
   });
@@ -92,7 +92,7 @@ describe.each(builds)("what the encoder makes of pages, $name build", ({ create 
   it("duplicates within a chunk are all of the first", () => {
     const encoder = new PageEncoder(create(), OPTIONS, undefined);
     const page = new Random(1).bytes(4096);
-    encoder.add(7, Buffer.concat(new Array(40).fill(page)));
+    encoder.add(7, concat(new Array(40).fill(page)));
     encoder.flush();
     expect(pagesOf(encoder.encoded)).toEqual({ zero: 0, fill: 0, dup: 39, delta: 0, novel: 1, unchanged: 0 });
     expect(encoder.encoded.residualBytes).toBe(4096);
@@ -117,7 +117,7 @@ describe.each(builds)("what the encoder makes of pages, $name build", ({ create 
     expect(pagesOf(encoder.encoded)).toEqual({ zero: 1, fill: 0, dup: 0, delta: 0, novel: 2, unchanged: 0 });
   });
 
-  it("the golden batch, and counts that belong to it", () => {
+  it("the golden batch, and counts that belong to it", async () => {
     const encoder = new PageEncoder(
       create(),
       { ...OPTIONS, pageBytes: 1024, pageCount: 16, compression: "none" },
@@ -128,7 +128,7 @@ describe.each(builds)("what the encoder makes of pages, $name build", ({ create 
     for (const [page, bytes] of added) encoder.add(page, bytes);
     expect(encoder.take()).toBeUndefined();
     encoder.flush();
-    const golden = goldenBytes("batch-none.hex");
+    const golden = await goldenBytes("batch-none.hex");
     expectSameBytes(encoder.take() as Uint8Array, golden);
     expect(encoder.take()).toBeUndefined();
     const pages = { zero: 3, fill: 1, dup: 1, delta: 2, novel: 1, unchanged: 0 };

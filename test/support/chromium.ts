@@ -4,8 +4,8 @@ import { findProgram } from "./require.js";
 /** Where Chromium is installed; undefined where it is not. */
 export const chromiumPath: string | undefined = findProgram("chromium", "chromium-browser", "google-chrome");
 
-/** It asks nobody for anything, and takes no GPU. */
-const ARGUMENTS = [
+/** What it is started with: it asks nobody for anything, and takes no GPU. */
+export const chromiumArguments: readonly string[] = [
   "--no-sandbox",
   "--disable-gpu",
   "--disable-quic",
@@ -19,5 +19,10 @@ const ARGUMENTS = [
 export function launchChromium({ args = [], ...options }: LaunchOptions = {}): Promise<Browser> {
   if (chromiumPath === undefined)
     throw new Error("Chromium is not installed; skip the test where chromiumPath is undefined.");
-  return chromium.launch({ executablePath: chromiumPath, headless: true, args: [...ARGUMENTS, ...args], ...options });
+  return chromium.launch({
+    executablePath: chromiumPath,
+    headless: true,
+    args: [...chromiumArguments, ...args],
+    ...options,
+  });
 }

@@ -1,5 +1,4 @@
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { readPackageBytes } from "./files.js";
 
 interface Lz4WasmExports {
   readonly memory: WebAssembly.Memory;
@@ -10,8 +9,6 @@ interface Lz4WasmExports {
   __wbindgen_free(pointer: number, length: number): void;
 }
 
-const path = createRequire(import.meta.url).resolve("lz4-wasm/lz4_wasm_bg.wasm");
-
 /**
  * lz4-wasm under a host of our own, since its package loads in some bundlers only. Peer and oracle: never give it bytes to decompress that
  * did not come from a compressor we trust, for it hands out old heap contents on malformed blocks.
@@ -19,10 +16,14 @@ const path = createRequire(import.meta.url).resolve("lz4-wasm/lz4_wasm_bg.wasm")
 export class Lz4Wasm {
   readonly #exports: Lz4WasmExports;
 
-  constructor() {
+  private constructor(exports: Lz4WasmExports) {
+    this.#exports = exports;
+  }
+
+  static async load(): Promise<Lz4Wasm> {
     const imports = { "./lz4_wasm_bg.js": { __wbindgen_string_new: () => 0 } };
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(path)), imports);
-    this.#exports = instance.exports as unknown as Lz4WasmExports;
+    const { instance } = await WebAssembly.instantiate(await readPackageBytes("lz4-wasm/lz4_wasm_bg.wasm"), imports);
+    return new Lz4Wasm(instance.exports as unknown as Lz4WasmExports);
   }
 
   /** One block. (The library puts its size in front; that is taken off.) */

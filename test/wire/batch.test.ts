@@ -20,8 +20,8 @@ const GOLDEN: Readonly<Record<BatchHeader["codec"], BatchHeader>> = {
 };
 
 describe("the header of a batch", () => {
-  it.each(["none", "lz4", "zstd"] as const)("%s is the golden one, both ways", (codec) => {
-    const golden = goldenBytes(`batch-${codec}.hex`);
+  it.each(["none", "lz4", "zstd"] as const)("%s is the golden one, both ways", async (codec) => {
+    const golden = await goldenBytes(`batch-${codec}.hex`);
     expect(decodeBatchHeader(golden)).toEqual(GOLDEN[codec]);
     expectSameBytes(encodeBatch(GOLDEN[codec], golden.subarray(BATCH_HEADER_BYTES)), golden);
   });
@@ -51,8 +51,8 @@ describe("the header of a batch", () => {
     }
   });
 
-  it("is refused where it is cut off, of an unknown codec, or not 0 where it must be", () => {
-    const golden = goldenBytes("batch-lz4.hex");
+  it("is refused where it is cut off, of an unknown codec, or not 0 where it must be", async () => {
+    const golden = await goldenBytes("batch-lz4.hex");
     for (let length = 0; length < BATCH_HEADER_BYTES; length++) {
       expect(() => decodeBatchHeader(golden.subarray(0, length)), `${length}`).toThrow(malformed);
     }

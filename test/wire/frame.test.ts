@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { loadChecksum } from "../../src/wire/checksum.js";
 import type { WireErrorCode } from "../../src/wire/errors.js";
 import { encodeFrame, FRAME_HEADER_BYTES, type Frame, FrameParser } from "../../src/wire/frame.js";
-import { expectSameBytes } from "../support/bytes.js";
+import { concat, expectSameBytes } from "../support/bytes.js";
 import { Random } from "../support/random.js";
 import { goldenBytes } from "./golden/golden.js";
 
@@ -56,12 +56,12 @@ const FRAMES: readonly Frame[] = [
   { type: 5, channel: 0xfffe, body: Uint8Array.from({ length: 40 }, (_, at) => at) },
   { type: 1, channel: 1, body: new Uint8Array(0) },
 ];
-const STREAM = goldenBytes("frames.hex");
+const STREAM = await goldenBytes("frames.hex");
 
 describe("frames", () => {
   it("are written just so", () => {
     const written = FRAMES.map(({ type, channel, body }) => encodeFrame(checksum, type, channel, body));
-    expectSameBytes(Buffer.concat(written), STREAM);
+    expectSameBytes(concat(written), STREAM);
   });
 
   it("come whole, wherever the stream is cut in three", () => {
@@ -86,9 +86,7 @@ describe("frames", () => {
           const limit = MAX_BYTES.get(type) ?? SKIPPED_MAX_BYTES;
           return { type, channel, body: new Random(seed).bytes(Math.min(limit, bytes)) };
         });
-        const stream = Buffer.concat(
-          frames.map(({ type, channel, body }) => encodeFrame(checksum, type, channel, body)),
-        );
+        const stream = concat(frames.map(({ type, channel, body }) => encodeFrame(checksum, type, channel, body)));
         const random = new Random(seed);
         const chunks: Uint8Array[] = [];
         for (let at = 0; at < stream.length; ) {
@@ -129,7 +127,7 @@ describe("frames", () => {
       flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7));
       const parser = new FrameParser(checksum, MAX_BYTES);
       // Should the length have grown, the frames behind do not fill it: zeros do.
-      parser.push(Buffer.concat([flipped, new Uint8Array(8192)]));
+      parser.push(concat([flipped, new Uint8Array(8192)]));
       expect(() => {
         while (parser.next() !== undefined);
       }, `bit ${bit}`).toThrow(expect.objectContaining({ name: "WireError" }));
@@ -148,7 +146,7 @@ describe("types that are not known", () => {
   it.each([129, 200, 255])("%i is passed over", (type) => {
     const skipped = encodeFrame(checksum, type, 3, new Uint8Array(SKIPPED_MAX_BYTES));
     expectFrames(parse(skipped, STREAM, skipped, skipped, STREAM), [...FRAMES, ...FRAMES]);
-    expectFrames(parse(Buffer.concat([skipped, STREAM])), FRAMES);
+    expectFrames(parse(concat([skipped, STREAM])), FRAMES);
   });
 
   it("one that is passed over is checked all the same", () => {

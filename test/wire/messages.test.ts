@@ -103,8 +103,8 @@ describe("types and limits of frames", () => {
 });
 
 describe("messages", () => {
-  it("are the golden ones, both ways", () => {
-    const lines = goldenLines("messages.txt");
+  it("are the golden ones, both ways", async () => {
+    const lines = await goldenLines("messages.txt");
     expect(lines.map(([name]) => name)).toEqual(NAMES);
     for (const [name, text] of lines as readonly (readonly [keyof Messages, string])[]) {
       expect(decodeText(name, text)).toEqual(MESSAGES[name]);

@@ -16,6 +16,7 @@ import {
 } from "../../src/wire/relay-messages.js";
 import { fromZigzag, Order, ScriptWriter } from "../../src/wire/relay-script.js";
 import { VarintReader } from "../../src/wire/varint.js";
+import { toHex } from "../support/bytes.js";
 
 const malformed = expect.objectContaining({ name: "WireError", code: "message-malformed" });
 const MESSAGES: RelayMessages = {
@@ -76,8 +77,8 @@ describe("a data frame", () => {
     const digest = Uint8Array.from({ length: 32 }, (_, at) => at);
     const data = { rawBytes: 0x012345, codec: 7, digest, batch: Uint8Array.of(0xaa, 0xbb) };
     const body = encodeRelayData(data);
-    const golden = `4523010007000000${Buffer.from(digest).toString("hex")}aabb`;
-    expect(Buffer.from(body).toString("hex")).toBe(golden);
+    const golden = `4523010007000000${toHex(digest)}aabb`;
+    expect(toHex(body)).toBe(golden);
     expect(decodeRelayData(body)).toEqual(data);
   });
 
@@ -95,7 +96,7 @@ describe("a data frame", () => {
   });
 
   it("is answered by a number of 64 bits", () => {
-    expect(Buffer.from(encodeDelivered(2 ** 40 + 3)).toString("hex")).toBe("0300000000010000");
+    expect(toHex(encodeDelivered(2 ** 40 + 3))).toBe("0300000000010000");
     expect(decodeDelivered(encodeDelivered(2 ** 40 + 3))).toBe(2 ** 40 + 3);
     expect(() => decodeDelivered(new Uint8Array(7))).toThrow(malformed);
   });
@@ -107,7 +108,7 @@ describe("a script", () => {
     const stream = Uint8Array.of(1, 2, 3, 4, 5, 6);
     writer.verbatim(stream, 1, 3);
     writer.verbatim(stream, 3, 4);
-    writer.block(Buffer.from("ram"), 300);
+    writer.block(new TextEncoder().encode("ram"), 300);
     writer.namedPage(0);
     writer.page();
     writer.page();
@@ -119,10 +120,10 @@ describe("a script", () => {
     writer.verbatim(stream, 0, 1);
     writer.verbatim(stream, 5, 6);
     const golden = "19020304" + "1f72616dac02" + "04" + "12" + "130a" + "0b01" + "0d03" + "16" + "0901" + "0906";
-    expect(Buffer.from(writer.take()).toString("hex")).toBe(golden);
+    expect(toHex(writer.take())).toBe(golden);
     expect(writer.take().length).toBe(0);
     writer.page();
-    expect(Buffer.from(writer.take()).toString("hex")).toBe("0a");
+    expect(toHex(writer.take())).toBe("0a");
   });
 
   it("has distances that are read as they were written", () => {

@@ -19,13 +19,13 @@ import {
   type Verdict,
   writeResumeHeader,
 } from "../../src/wire/resume.js";
+import { concat, toHex } from "../support/bytes.js";
 
 const error = (code: WireErrorCode): unknown => expect.objectContaining({ name: "WireError", code });
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
 const TOKEN = Uint8Array.from({ length: 32 }, (_, at) => 0xa0 + at);
 const OPENING: Opening = { isNew: false, attempt: 3, silenceMs: 10_000, received: 2 ** 32 + 5, token: TOKEN };
-const GOLDEN_OPENING = `5046524f 01 02 0000 03000000 10270000 0500000001000000 ${hex(TOKEN)}`.replaceAll(" ", "");
+const GOLDEN_OPENING = `5046524f 01 02 0000 03000000 10270000 0500000001000000 ${toHex(TOKEN)}`.replaceAll(" ", "");
 
 function data(number: number, bytes: Uint8Array): Uint8Array {
   const frame = new Uint8Array(RESUME_HEADER_BYTES + bytes.length);
@@ -49,18 +49,18 @@ function read(stream: Uint8Array, lengths: readonly number[] = [stream.length ||
 
 describe("openings and answers", () => {
   it("an opening has these bytes", () => {
-    expect(hex(encodeOpening(OPENING))).toBe(GOLDEN_OPENING);
+    expect(toHex(encodeOpening(OPENING))).toBe(GOLDEN_OPENING);
     expect(GOLDEN_OPENING.length).toBe(2 * OPENING_BYTES);
     expect(decodeOpening(encodeOpening(OPENING))).toEqual(OPENING);
     const first = { ...OPENING, isNew: true, received: 0 };
-    expect(hex(encodeOpening(first)).slice(0, 16)).toBe("5046524f01010000");
+    expect(toHex(encodeOpening(first)).slice(0, 16)).toBe("5046524f01010000");
     expect(decodeOpening(encodeOpening(first))).toEqual(first);
   });
 
   it.each(["accepted", "unknown", "refused", "stale", "full"] as const)("an answer has these bytes: %s", (verdict) => {
     const answer = { verdict, attempt: 4, silenceMs: 250, received: 258 };
     const number = { accepted: "01", unknown: "02", refused: "03", stale: "04", full: "05" }[verdict satisfies Verdict];
-    expect(hex(encodeAnswer(answer))).toBe(`5046524101${number}000004000000fa0000000201000000000000`);
+    expect(toHex(encodeAnswer(answer))).toBe(`5046524101${number}000004000000fa0000000201000000000000`);
     expect(encodeAnswer(answer).length).toBe(ANSWER_BYTES);
     expect(decodeAnswer(encodeAnswer(answer))).toEqual(answer);
   });
@@ -100,12 +100,12 @@ describe("openings and answers", () => {
 
 describe("frames of a resumable connection", () => {
   it("have these bytes", () => {
-    expect(hex(data(2 ** 32 + 1, Uint8Array.of(7, 8)))).toBe("01000000020000000100000001000000" + "0708");
-    expect(hex(encodeControl(ResumeType.ack, 0x800000, 513))).toBe("02000000000080000102000000000000");
-    expect(hex(encodeControl(ResumeType.end, 0, 2))).toBe("03000000000000000200000000000000");
-    expect(hex(encodeControl(ResumeType.done))).toBe("04000000000000000000000000000000");
-    expect(hex(encodeControl(ResumeType.abort))).toBe("05000000000000000000000000000000");
-    expect(hex(encodeControl(ResumeType.ping))).toBe("06000000000000000000000000000000");
+    expect(toHex(data(2 ** 32 + 1, Uint8Array.of(7, 8)))).toBe("01000000020000000100000001000000" + "0708");
+    expect(toHex(encodeControl(ResumeType.ack, 0x800000, 513))).toBe("02000000000080000102000000000000");
+    expect(toHex(encodeControl(ResumeType.end, 0, 2))).toBe("03000000000000000200000000000000");
+    expect(toHex(encodeControl(ResumeType.done))).toBe("04000000000000000000000000000000");
+    expect(toHex(encodeControl(ResumeType.abort))).toBe("05000000000000000000000000000000");
+    expect(toHex(encodeControl(ResumeType.ping))).toBe("06000000000000000000000000000000");
   });
 
   it("come out as they went in, however the stream is cut", () => {
@@ -130,7 +130,7 @@ describe("frames of a resumable connection", () => {
         }
         let received = 0;
         const gotControls: { type: number; number: number }[] = [];
-        for (const { type, number, size, data: bytes } of read(Buffer.concat(pieces), lengths)) {
+        for (const { type, number, size, data: bytes } of read(concat(pieces), lengths)) {
           if (type !== ResumeType.data) {
             gotControls.push({ type, number });
             continue;

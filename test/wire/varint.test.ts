@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { VARINT_MAX_BYTES, VarintReader, writeVarint } from "../../src/wire/varint.js";
+import { fromHex, toHex } from "../support/bytes.js";
 
 const MAX = 2 ** 35 - 1;
 const malformed = expect.objectContaining({ name: "WireError", code: "batch-malformed" });
@@ -38,8 +39,8 @@ describe("numbers of an index", () => {
     [2 ** 32, "8080808010"],
     [MAX, "ffffffff7f"],
   ])("%i is written %s", (value, hex) => {
-    expect(Buffer.from(write(value)).toString("hex")).toBe(hex);
-    expect(new VarintReader(Buffer.from(hex, "hex")).next()).toBe(value);
+    expect(toHex(write(value))).toBe(hex);
+    expect(new VarintReader(fromHex(hex)).next()).toBe(value);
   });
 
   it("are written as LEB128 has it, and read back one after the other", () => {
@@ -60,13 +61,13 @@ describe("numbers of an index", () => {
 
   it("are refused above 2^35 - 1, however many bytes follow", () => {
     for (const hex of ["ffffffffff00", "808080808000", "808080808001", "ffffffffff7f", "ff".repeat(1000)]) {
-      expect(() => new VarintReader(Buffer.from(hex, "hex")).next(), hex).toThrow(malformed);
+      expect(() => new VarintReader(fromHex(hex)).next(), hex).toThrow(malformed);
     }
   });
 
   it("are refused where the bytes end inside one", () => {
     for (const hex of ["", "80", "ff", "80808080", "ffffffff"]) {
-      expect(() => new VarintReader(Buffer.from(hex, "hex")).next(), hex).toThrow(malformed);
+      expect(() => new VarintReader(fromHex(hex)).next(), hex).toThrow(malformed);
     }
   });
 
