@@ -36,7 +36,7 @@ export async function linuxImages(): Promise<{ readonly before: string; readonly
 
 async function takeImages(): Promise<[Uint8Array, Uint8Array]> {
   const options = { memoryBytes: MEMORY_BYTES, onProgress: (line: string) => console.error(line) };
-  const { emulator, shape, console: serial } = await startDemoGuest(options);
+  const { emulator, shape, commands: serial } = await startDemoGuest(options);
   const guest = new V86Guest(emulator, { name: "linux", shape });
   serial.writeLine(FILL);
   await serial.waitFor(/filled\r?\n/, WAIT_MS);

@@ -6,7 +6,9 @@ export { MemoryHost } from "./guest/memory/host.js";
 export { MemoryMachine, type MemoryMachineOptions } from "./guest/memory/machine.js";
 export { type Workload, WorkloadWriter } from "./guest/memory/workload.js";
 export { SerialConsole } from "./guest/v86/console.js";
+export { createEmulatorOf, type EmulatorOptions, type V86Library } from "./guest/v86/create.js";
 export {
+  type SerialPort,
   type EmulatorWatch,
   type V86Emulator,
   type V86Processor,
@@ -56,6 +58,16 @@ export { connectionPair, type PairOptions } from "./transport/pair.js";
 export { type ResumableConnectOptions, resumableConnect } from "./transport/resumable.js";
 export { ResumableAcceptor, type ResumableAcceptorOptions } from "./transport/resumable-acceptor.js";
 export type { ResumableOptions, ResumableState } from "./transport/resumable-options.js";
-export type { Codec } from "./wire/batch.js";
+export { type Codec, PageClass } from "./wire/batch.js";
 export { WireError, type WireErrorCode } from "./wire/errors.js";
 export { PROTOCOL_VERSION } from "./wire/messages.js";
+export { WorkerError } from "./worker/errors.js";
+export { MachineWorker, type MachineWorkerOptions } from "./worker/machine-worker.js";
+export type {
+  MachineNews,
+  MachineSource,
+  MachineState,
+  V86Location,
+  WorkerArrival,
+  WorkerMigrateOptions,
+} from "./worker/messages.js";

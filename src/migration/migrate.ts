@@ -230,7 +230,7 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
   #tell({ round, pagesScanned }: RoundProgress): void {
     const source = this.#source;
     if (source === undefined) return;
-    const { zero, fill, dup, delta, novel } = source.encoded;
+    const { zero, fill, dup, delta, novel, residualBytes } = source.encoded;
     const progress: Progress = {
       phase: this.#phase,
       round,
@@ -238,6 +238,8 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
       pagesScanned,
       pagesTotal: source.memoryPages,
       pagesSent: zero + fill + dup + delta + novel,
+      pagesByClass: { zero, fill, dup, delta, novel },
+      residualBytes,
       transferredBytes: source.bytesSent,
       confirmedBytes: source.link.confirmedBytes,
       linkBytesPerSecond: source.link.bytesPerSecond,

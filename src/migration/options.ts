@@ -30,6 +30,11 @@ export interface MigrateOptions {
   readonly stateMaxBytes: number;
   /** The most time to wait for a silent destination. Default 30 s. */
   readonly timeoutMs: number;
+  /**
+   * Hears of all pages as they are encoded, by their numbers and classes (`PageClass`), and in which round; the arrays hold until it returns. Numbers
+   * behind the memory's are of the state.
+   */
+  readonly onPages: ((pages: Uint32Array, classes: Uint8Array, round: number) => void) | undefined;
   /** Cancels the migration as long as the machine has not been handed over. */
   readonly signal: AbortSignal | undefined;
   /** Opens another connection to the destination, to ask what became of the machine when the handover's answer was lost. */
@@ -48,6 +53,7 @@ const DEFAULTS: MigrateOptions = Object.freeze({
   cacheBytes: DEFAULT_CACHE_BYTES,
   stateMaxBytes: 64 << 20,
   timeoutMs: 30_000,
+  onPages: undefined,
   signal: undefined,
   reconnect: undefined,
   inDoubtTimeoutMs: 30_000,

@@ -1,3 +1,5 @@
+import type { EncodedPages } from "../page/encoder.js";
+
 /** How far a migration is. */
 export interface Progress {
   readonly phase: "setup" | "copying" | "paused" | "committing" | "completed";
@@ -8,6 +10,10 @@ export interface Progress {
   readonly pagesTotal: number;
   /** Dirty pages encoded so far, in all rounds. */
   readonly pagesSent: number;
+  /** The same pages by how they travelled. */
+  readonly pagesByClass: Readonly<Pick<EncodedPages, "zero" | "fill" | "dup" | "delta" | "novel">>;
+  /** Their deltas and novel pages before compression. */
+  readonly residualBytes: number;
   readonly transferredBytes: number;
   /** Bytes of batches that are in the destination's memory. */
   readonly confirmedBytes: number;

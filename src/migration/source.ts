@@ -82,12 +82,16 @@ export class Source {
     onProgress: (progress: RoundProgress) => void,
   ): Promise<Source> {
     const { machine } = guest;
-    const { compression, cacheBytes, stateMaxBytes, timeoutMs } = options;
+    const { compression, cacheBytes, stateMaxBytes, timeoutMs, onPages } = options;
     const layout = new MemoryLayout(machine, stateMaxBytes);
     const { pageBytes, pageCount, memoryPages } = layout;
     const fitting = fittingCacheBytes({ pageBytes, pageCount: memoryPages }, cacheBytes);
     const space = { pageBytes, pageCount, compression, cacheBytes: fitting };
-    const encoder = await createPageEncoder({ ...space, onBatch: (batch) => source.#pass(batch) });
+    const encoder = await createPageEncoder({
+      ...space,
+      onBatch: (batch) => source.#pass(batch),
+      onPages: onPages && ((pages, classes) => onPages(pages, classes, source.#round)),
+    });
     const channel = await Channel.open(connection, timeoutMs);
     const source: Source = new Source(guest, channel, layout, encoder, timeoutMs, onProgress);
     await source.#announce(session, options);

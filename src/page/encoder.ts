@@ -30,6 +30,8 @@ export interface PageEncoderOptions extends PageSpace {
   readonly listUnchanged?: boolean;
   /** Is given every batch as soon as it is finished; the bytes are the encoder's. Default: batches wait to be taken. */
   readonly onBatch?: (batch: Uint8Array) => void;
+  /** Hears of all pages in their order, by their numbers and the class of each; the arrays hold until it returns. */
+  readonly onPages?: ((pages: Uint32Array, classes: Uint8Array) => void) | undefined;
 }
 
 /** What has been encoded: pages by class, and bytes. */
@@ -65,6 +67,7 @@ export class PageEncoder {
   readonly #batchBytes: number;
   readonly #listsUnchanged: boolean;
   readonly #onBatch: (batch: Uint8Array) => void;
+  readonly #onPages: PageEncoderOptions["onPages"];
   readonly #chunkPages: number;
   readonly #cache: PageCache;
   readonly #duplicates: DuplicateFinder | undefined;
@@ -109,6 +112,7 @@ export class PageEncoder {
     this.#batchBytes = batchBytes;
     this.#listsUnchanged = options.listUnchanged ?? false;
     this.#onBatch = options.onBatch ?? ((batch) => this.#batches.push(batch.slice()));
+    this.#onPages = options.onPages;
     this.#chunkPages = chunkPages;
     this.#classes = new Uint8Array(chunkPages);
     this.#sources = new Uint32Array(chunkPages);
@@ -293,6 +297,7 @@ export class PageEncoder {
       const isFilled = classes[local] !== PageClass.novel;
       const pageClass = (isFilled ? classes[local] : this.#classes[at]) as PageClass;
       this.#pages[pageClass] += 1;
+      classes[local] = pageClass;
       if (!isFilled && pageClass !== PageClass.novel && pageClass !== PageClass.passing) {
         end = this.#copyPages(copied, at, end);
         copied = at + 1;
@@ -327,6 +332,7 @@ export class PageEncoder {
       if (!isFilled) at += 1;
     }
     this.#residualBytes = this.#copyPages(copied, this.#chunk.unfilledCount, end);
+    this.#onPages?.(numbers.subarray(0, count), classes.subarray(0, count));
   }
 
   /** Copies the chunk's unfilled pages from one to before another to where the residual stream ends; returns its new end. */

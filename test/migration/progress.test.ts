@@ -9,6 +9,8 @@ const progressOf = (round: number): Progress => ({
   pagesScanned: 0,
   pagesTotal: 0,
   pagesSent: 0,
+  pagesByClass: { zero: 0, fill: 0, dup: 0, delta: 0, novel: 0 },
+  residualBytes: 0,
   confirmedBytes: 0,
   transferredBytes: 0,
   linkBytesPerSecond: 0,

@@ -4,6 +4,7 @@ import { MemoryGuest } from "../../guest/memory/guest.js";
 import { MemoryHost } from "../../guest/memory/host.js";
 import type { MemoryMachine } from "../../guest/memory/machine.js";
 import { SerialConsole } from "../../guest/v86/console.js";
+import { COMMAND_PORT } from "../../guest/v86/demo-userland.js";
 import type { V86Emulator } from "../../guest/v86/emulator.js";
 import { V86Guest } from "../../guest/v86/guest.js";
 import { V86Host } from "../../guest/v86/host.js";
@@ -43,7 +44,7 @@ export async function openDestination(kind: DemoKind): Promise<DemoDestination> 
 }
 
 async function linuxSource(onStep: (line: string) => void): Promise<DemoSource> {
-  const { emulator, shape, console } = await startDemoGuest({ onProgress: onStep });
+  const { emulator, shape, commands: console } = await startDemoGuest({ onProgress: onStep });
   const contentSha256 = await manifestOf(console);
   console.writeLine("pf-counter &");
   console.writeLine("pf-rewrite &");
@@ -64,7 +65,7 @@ async function linuxDestination(): Promise<DemoDestination> {
   let console: SerialConsole | undefined;
   const create = async (shape: { memoryBytes: number; vgaMemoryBytes: number }): Promise<V86Emulator> => {
     const { emulator } = await createEmulator(shape);
-    console = new SerialConsole(emulator);
+    console = new SerialConsole(emulator, COMMAND_PORT);
     return emulator;
   };
   const version = await installedVersion();

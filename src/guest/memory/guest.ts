@@ -14,24 +14,10 @@ export class MemoryGuest implements Guest {
   readonly content: MemoryMachine;
   #scratch: { readonly byteOffset: number; readonly byteLength: number } | undefined;
 
-  /** A machine filled and running, as the options say. Throws `argument`. */
-  constructor(options: Partial<MemoryMachineOptions> = {}) {
-    const memoryBytes = options.memoryBytes ?? 64 << 20;
-    const pageBytes = options.pageBytes ?? 4096;
-    this.content = new MemoryMachine({
-      name: "memory",
-      memoryBytes,
-      pageBytes,
-      seed: 1,
-      filledBytes: memoryBytes / 2,
-      workingSetPages: memoryBytes / pageBytes / 8,
-      pagesPerSecond: 1000,
-      bytesPerPage: 64,
-      pattern: "random",
-      ...options,
-    });
-    this.content.fill();
-    this.content.run();
+  /** A machine filled and running, as the options say, or one that is there, as it is. Throws `argument`. */
+  constructor(options: Partial<MemoryMachineOptions> | MemoryMachine = {}) {
+    this.content = options instanceof MemoryMachine ? options : startMachine(options);
+    const { pageBytes } = this.content.options;
     this.machine = this.content.describe();
     this.inPlace = {
       memory: this.content.memory,
@@ -73,6 +59,26 @@ export class MemoryGuest implements Guest {
     }
     return this.#scratch;
   }
+}
+
+function startMachine(options: Partial<MemoryMachineOptions>): MemoryMachine {
+  const memoryBytes = options.memoryBytes ?? 64 << 20;
+  const pageBytes = options.pageBytes ?? 4096;
+  const machine = new MemoryMachine({
+    name: "memory",
+    memoryBytes,
+    pageBytes,
+    seed: 1,
+    filledBytes: memoryBytes / 2,
+    workingSetPages: memoryBytes / pageBytes / 8,
+    pagesPerSecond: 1000,
+    bytesPerPage: 64,
+    pattern: "random",
+    ...options,
+  });
+  machine.fill();
+  machine.run();
+  return machine;
 }
 
 /** A {@link MemoryGuest} as a hypervisor with a write log would offer it: read by copies, and with the pages that were written. */

@@ -1,20 +1,22 @@
 import { GuestError } from "../errors.js";
-import { type V86Emulator, watchEmulator } from "./emulator.js";
+import { type SerialPort, type V86Emulator, watchEmulator } from "./emulator.js";
 
 /** What has been printed and not been waited for is kept up to here; older text is dropped. */
 const MAX_KEPT_CHARACTERS = 65536;
-const OUTPUT_EVENT = "serial0-output-byte";
 
-/** The first serial port of a machine, used as its console: bytes are characters (Latin-1). */
+/** A serial port of a machine, used as its console: bytes are characters (Latin-1). */
 export class SerialConsole {
   readonly #emulator: V86Emulator;
+  readonly #port: SerialPort;
   readonly #arrivals = new Set<() => void>();
   #text = "";
   #isLookingSoon = false;
 
-  constructor(emulator: V86Emulator) {
+  /** Default: the first port. */
+  constructor(emulator: V86Emulator, port: SerialPort = 0) {
     this.#emulator = emulator;
-    emulator.add_listener(OUTPUT_EVENT, this.#receive);
+    this.#port = port;
+    emulator.add_listener(outputEvent(port), this.#receive);
   }
 
   /** What has been printed since the last match. */
@@ -22,8 +24,15 @@ export class SerialConsole {
     return this.#text;
   }
 
+  write(text: string): void {
+    this.#emulator.serial_send_bytes(
+      this.#port,
+      Uint8Array.from(text, (character) => character.charCodeAt(0)),
+    );
+  }
+
   writeLine(line: string): void {
-    this.#emulator.serial0_send(`${line}\n`);
+    this.write(`${line}\n`);
   }
 
   /**
@@ -62,7 +71,7 @@ export class SerialConsole {
   }
 
   close(): void {
-    this.#emulator.remove_listener(OUTPUT_EVENT, this.#receive);
+    this.#emulator.remove_listener(outputEvent(this.#port), this.#receive);
   }
 
   readonly #receive = (byte: number): void => {
@@ -76,4 +85,9 @@ export class SerialConsole {
       for (const arrive of this.#arrivals) arrive();
     });
   };
+}
+
+/** The event of an emulator that tells every byte that comes out of a serial port. */
+export function outputEvent(port: SerialPort): string {
+  return `serial${port}-output-byte`;
 }

@@ -22,6 +22,9 @@ export interface V86Processor {
   main_loop?: () => number;
 }
 
+/** Which of the machine's two serial ports. */
+export type SerialPort = 0 | 1;
+
 /** What is used of the class `V86` of the package v86. */
 export interface V86Emulator {
   run(): Promise<void>;
@@ -36,8 +39,9 @@ export interface V86Emulator {
   write_memory(bytes: Uint8Array, offset: number): void;
   add_listener(event: string, listener: (value: number) => void): void;
   remove_listener(event: string, listener: (value: number) => void): void;
-  /** To the first serial port. */
-  serial0_send(text: string): void;
+  serial_send_bytes(port: SerialPort, bytes: Uint8Array): void;
+  /** Counts round 2^32. */
+  get_instruction_counter(): number;
   readonly v86?: { readonly cpu: V86Processor };
 }
 

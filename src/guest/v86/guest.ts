@@ -1,5 +1,6 @@
 import { GuestError } from "../errors.js";
 import type { Guest, InPlaceMemory, Machine } from "../guest.js";
+import { type ConsoleText, joinConsole } from "./console-state.js";
 import {
   checkMemoryBytes,
   checkPages,
@@ -17,6 +18,8 @@ const WASM_PAGE_BYTES = 65536;
 export interface V86GuestOptions {
   readonly name: string;
   readonly shape: V86Shape;
+  /** Where what it prints on its first serial port shall move with it. */
+  readonly consoleText?: Pick<ConsoleText, "bytes">;
 }
 
 /**
@@ -29,23 +32,25 @@ export class V86Guest implements Guest {
   declare readonly inPlace?: InPlaceMemory;
   readonly #memoryBytes: number;
   readonly #watch: EmulatorWatch;
+  readonly #consoleText: Pick<ConsoleText, "bytes"> | undefined;
   #emulator: V86Emulator | undefined;
   /** The last of the pauses and resumes: v86's own lose each other when they overlap. */
   #turn: Promise<unknown> = Promise.resolve();
 
   /** Throws `argument` where the emulator's memory has another size. */
-  constructor(emulator: V86Emulator, { name, shape }: V86GuestOptions) {
+  constructor(emulator: V86Emulator, { name, shape, consoleText }: V86GuestOptions) {
     const { memoryBytes, vgaMemoryBytes, version } = shape;
     checkMemoryBytes(emulator, memoryBytes);
     this.#emulator = emulator;
     this.#memoryBytes = memoryBytes;
+    this.#consoleText = consoleText;
     this.#watch = watchEmulator(emulator);
     this.machine = {
       name,
       kind: "v86",
       pageBytes: PAGE_BYTES,
       regions: [{ name: "ram", byteLength: memoryBytes }],
-      configuration: { version, vgaMemoryBytes },
+      configuration: { version, vgaMemoryBytes, hasConsole: consoleText !== undefined },
     };
     const memory = emulator.v86?.cpu.wasm_memory;
     if (memory !== undefined && memory.buffer === emulator.read_memory(0, 1).buffer) {
@@ -77,7 +82,8 @@ export class V86Guest implements Guest {
     return await this.#inTurn(async (emulator) => {
       this.#checkHealth();
       if (emulator.is_running()) throw new GuestError("argument", "The machine must be paused to save its state.");
-      return await saveState(emulator, this.#memoryBytes);
+      const state = await saveState(emulator, this.#memoryBytes);
+      return this.#consoleText === undefined ? state : joinConsole(this.#consoleText.bytes, state);
     });
   }
 

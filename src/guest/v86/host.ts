@@ -1,5 +1,6 @@
 import { GuestError } from "../errors.js";
 import type { Host, Machine } from "../guest.js";
+import { splitConsole } from "./console-state.js";
 import {
   checkMemoryBytes,
   checkPages,
@@ -21,6 +22,8 @@ export interface V86HostOptions {
   readonly version: string;
   /** Makes an emulator of this shape, with the devices of the source's, that does not run. It needs neither kernel nor disk image. */
   create(shape: V86Shape): Promise<V86Emulator>;
+  /** Is given what the machine has printed on its first serial port, where that comes with it: at most 64 KiB, a view. */
+  onConsoleText?(text: Uint8Array): void;
   /** Default: 1 GiB. */
   readonly maxMemoryBytes?: number;
   /** Default: 64 MiB. */
@@ -36,6 +39,7 @@ export class V86Host implements Host {
   #stage: Stage = "empty";
   #emulator: V86Emulator | undefined;
   #memoryBytes = 0;
+  #hasConsole = false;
 
   constructor(options: V86HostOptions) {
     this.#options = options;
@@ -50,6 +54,7 @@ export class V86Host implements Host {
     else await emulator.destroy();
     this.#checkBusy();
     this.#memoryBytes = shape.memoryBytes;
+    this.#hasConsole = machine.configuration["hasConsole"] === true;
     checkMemoryBytes(emulator, shape.memoryBytes);
     if (emulator.is_running()) throw new GuestError("argument", "The emulator for an arriving machine already runs.");
     // The BIOS stands there. Writing it all also makes the operating system provide the memory now, and not during the switch-over.
@@ -74,7 +79,9 @@ export class V86Host implements Host {
   async loadState(state: Uint8Array): Promise<void> {
     const emulator = this.#at("prepared");
     this.#leave("prepared");
-    await loadState(emulator, state, this.#memoryBytes);
+    const parts = this.#hasConsole ? splitConsole(state) : { text: undefined, state };
+    await loadState(emulator, parts.state, this.#memoryBytes);
+    if (parts.text !== undefined) this.#options.onConsoleText?.(parts.text);
     this.#enter("loaded");
   }
 

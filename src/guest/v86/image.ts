@@ -1,17 +1,18 @@
 import { join } from "node:path";
-import { cached, defaultCacheFolder, sha256 } from "../debian/cache.js";
+import { type CacheFiles, cached, defaultCacheFolder, sha256 } from "../debian/cache.js";
 import { withDebianPackages } from "../debian/packages.js";
-import { SerialConsole } from "./console.js";
-import { demoInitramfs, READY_LINE } from "./demo-userland.js";
+import { outputEvent, SerialConsole } from "./console.js";
+import type { EmulatorOptions } from "./create.js";
+import { COMMAND_PORT, CONSOLE_PORT, demoInitramfs, PROMPT, READY_LINE } from "./demo-userland.js";
 import type { V86Emulator, V86Shape } from "./emulator.js";
-import { createEmulator, type EmulatorOptions } from "./node.js";
+import { createEmulator } from "./node.js";
 
 /** `init_on_free`: free memory is zero, as hardened systems have it, and need not travel. */
 const COMMAND_LINE = "console=ttyS0 tsc=reliable mitigations=off random.trust_cpu=on init_on_free=1 quiet loglevel=1";
 /** Booting takes 10 to 40 s. */
 const BOOT_TIMEOUT_MS = 300_000;
 /** To be raised when what the cache holds changes its meaning. */
-const CACHE_FORMAT = 1;
+const CACHE_FORMAT = 2;
 
 export interface DemoOptions {
   /** Default: 72 MiB. */
@@ -30,11 +31,21 @@ export interface DemoImages {
   readonly initrd: Uint8Array;
 }
 
-/** A Linux that runs, and its console. */
+/** The demo guest as it stood when it had booted. */
+export interface BootedGuest {
+  readonly shape: V86Shape;
+  /** As v86 saves it, with all memory in it. */
+  readonly state: Uint8Array;
+  /** What it had printed on its first serial port. */
+  readonly consoleText: Uint8Array;
+}
+
+/** A Linux that runs. Its first serial port has a shell for a person. */
 export interface DemoGuest {
   readonly emulator: V86Emulator;
   readonly shape: V86Shape;
-  readonly console: SerialConsole;
+  /** The command line on its second serial port. */
+  readonly commands: SerialConsole;
 }
 
 /** Debian's kernel, BIOS and busybox from the cache, or else by apt. Throws `missing-program` without apt, `image` where it fails. */
@@ -61,10 +72,20 @@ export async function demoImages(options: DemoOptions = {}): Promise<DemoImages>
 }
 
 /**
- * Starts the demo guest: a Linux whose console takes commands (`pf-counter`, `pf-rewrite`, …; see `demo-userland.ts`). The first start boots
- * it and keeps a saved state in the cache; later ones take less than a second. Throws what {@link demoImages} and {@link createEmulator} throw.
+ * Starts the demo guest: a Linux whose second serial port takes commands (`pf-counter`, `pf-rewrite`, …; see `demo-userland.ts`). The first start
+ * boots it; later ones take less than a second. Throws what {@link demoImages} and {@link createEmulator} throw.
  */
 export async function startDemoGuest(options: DemoOptions = {}): Promise<DemoGuest> {
+  const { state, shape } = await bootedGuest(options);
+  const { emulator } = await createEmulator(shape);
+  await emulator.restore_state(state.slice().buffer as ArrayBuffer);
+  const commands = new SerialConsole(emulator, COMMAND_PORT);
+  await emulator.run();
+  return { emulator, shape, commands };
+}
+
+/** The demo guest when it has booted, from the cache, or else it is booted and kept there. Throws as {@link startDemoGuest} does. */
+export async function bootedGuest(options: DemoOptions = {}): Promise<BootedGuest> {
   const { memoryBytes, cacheFolder = defaultCacheFolder("v86"), onProgress = () => undefined } = options;
   const images = await demoImages(options);
   const hardware: EmulatorOptions = {
@@ -73,26 +94,30 @@ export async function startDemoGuest(options: DemoOptions = {}): Promise<DemoGue
     ...(memoryBytes !== undefined && { memoryBytes }),
   };
   const { emulator, shape } = await createEmulator(hardware);
+  await emulator.destroy();
   const sums = Object.values(images).map(sha256);
   const key = sha256(new TextEncoder().encode(JSON.stringify([CACHE_FORMAT, shape, COMMAND_LINE, sums]))).slice(0, 16);
-  const { state } = await cached(cacheFolder, `state-${key}`, ["state"], async () => {
+  const { state, console } = await cached(cacheFolder, `state-${key}`, ["state", "console"], () => {
     onProgress("Booting Linux; this takes up to a minute and is kept for later starts");
-    return { state: await boot({ ...hardware, ...images, commandLine: COMMAND_LINE }) };
+    return boot({ ...hardware, ...images, commandLine: COMMAND_LINE });
   });
-  await emulator.restore_state(state.slice().buffer as ArrayBuffer);
-  const console = new SerialConsole(emulator);
-  await emulator.run();
-  return { emulator, shape, console };
+  return { shape, state, consoleText: console };
 }
 
-async function boot(options: EmulatorOptions): Promise<Uint8Array> {
+async function boot(options: EmulatorOptions): Promise<CacheFiles<"state" | "console">> {
   const { emulator } = await createEmulator(options);
   try {
-    const console = new SerialConsole(emulator);
+    const console = new SerialConsole(emulator, CONSOLE_PORT);
+    const printed: number[] = [];
+    emulator.add_listener(outputEvent(CONSOLE_PORT), (byte) => printed.push(byte));
+    const commands = new SerialConsole(emulator, COMMAND_PORT);
     await emulator.run();
-    await console.waitFor(new RegExp(READY_LINE), BOOT_TIMEOUT_MS);
+    await Promise.all([
+      commands.waitFor(new RegExp(READY_LINE), BOOT_TIMEOUT_MS),
+      console.waitFor(PROMPT, BOOT_TIMEOUT_MS),
+    ]);
     await emulator.stop();
-    return new Uint8Array(await emulator.save_state());
+    return { state: new Uint8Array(await emulator.save_state()), console: Uint8Array.from(printed) };
   } finally {
     await emulator.destroy();
   }

@@ -1,39 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { GuestError } from "../errors.js";
-import { MEMORY_STEP_BYTES, type V86Emulator, type V86Shape } from "./emulator.js";
+import { createEmulatorOf, type EmulatorOptions, type V86Library } from "./create.js";
+import type { V86Emulator, V86Shape } from "./emulator.js";
 
-/** The kernel and its initramfs, which v86 puts at 64 MiB, and room behind that. */
-export const DEFAULT_MEMORY_BYTES: number = 72 << 20;
-export const DEFAULT_VGA_MEMORY_BYTES: number = 2 << 20;
-const MAX_MEMORY_BYTES: number = 2 ** 31;
-/** Where v86 puts the initramfs. */
-const INITRD_START: number = 64 << 20;
-
-/** Everything is optional: a host for arriving machines needs no kernel. */
-export interface EmulatorOptions {
-  /** Default: 72 MiB, in steps of 128 KiB. */
-  readonly memoryBytes?: number;
-  /** Default: 2 MiB. */
-  readonly vgaMemoryBytes?: number;
-  readonly bios?: Uint8Array;
-  readonly vgaBios?: Uint8Array;
-  /** A Linux kernel (bzImage). */
-  readonly kernel?: Uint8Array;
-  /** v86 puts it at 64 MiB: the memory must be larger than that by its size. */
-  readonly initrd?: Uint8Array;
-  readonly commandLine?: string;
-}
-
-interface V86Package {
-  readonly V86: new (options: Record<string, unknown>) => V86Emulator;
-}
-
-/** The package v86 that is installed beside this library: its version, its code and its WebAssembly module. Throws `missing-program`. */
-async function loadV86(): Promise<{ version: string; V86: V86Package["V86"]; module: WebAssembly.Module }> {
+/** The package v86 that is installed beside this library. Throws `missing-program`. */
+async function loadV86(): Promise<V86Library> {
   const require = createRequire(import.meta.url);
   try {
-    const { V86 } = (await import("v86")) as unknown as V86Package;
+    const { V86 } = (await import("v86")) as unknown as Pick<V86Library, "V86">;
     const manifest = await readFile(require.resolve("v86/package.json"), "utf8");
     const wasm = await readFile(require.resolve("v86/build/v86.wasm"));
     return { version: JSON.parse(manifest).version, V86, module: await WebAssembly.compile(wasm) };
@@ -42,7 +17,7 @@ async function loadV86(): Promise<{ version: string; V86: V86Package["V86"]; mod
   }
 }
 
-let loading: ReturnType<typeof loadV86> | undefined;
+let loading: Promise<V86Library> | undefined;
 
 /** The version of v86 that is installed. Throws `missing-program` where none is. */
 export async function installedVersion(): Promise<string> {
@@ -50,54 +25,10 @@ export async function installedVersion(): Promise<string> {
   return (await loading).version;
 }
 
-/**
- * Makes an emulator in this thread, which does not run yet: `run` starts it, `restore_state` first gives it a state. Throws `argument` where
- * the memory is of no possible size or too small for the initramfs and `missing-program` where v86 is not installed.
- */
+/** Makes an emulator of the v86 that is installed, as {@link createEmulatorOf} does. Throws also `missing-program` where none is. */
 export async function createEmulator(
   options: EmulatorOptions = {},
 ): Promise<{ readonly emulator: V86Emulator; readonly shape: V86Shape }> {
-  const { memoryBytes = DEFAULT_MEMORY_BYTES, vgaMemoryBytes = DEFAULT_VGA_MEMORY_BYTES } = options;
-  for (const bytes of [memoryBytes, vgaMemoryBytes]) {
-    if (!(bytes > 0 && bytes <= MAX_MEMORY_BYTES && bytes % MEMORY_STEP_BYTES === 0)) {
-      throw new GuestError("argument", `A memory of v86 has whole steps of 128 KiB up to 2 GiB, not ${bytes} bytes.`);
-    }
-  }
-  if (options.initrd !== undefined && INITRD_START + options.initrd.length > memoryBytes) {
-    throw new GuestError("argument", `A memory of ${memoryBytes} bytes has no room for an initramfs behind 64 MiB.`);
-  }
   loading ??= loadV86();
-  const { V86, module, version } = await loading;
-  const emulator = await new Promise<V86Emulator>((resolve, reject) => {
-    const made = new V86({
-      wasm_fn: async (imports: WebAssembly.Imports) => {
-        try {
-          return (await WebAssembly.instantiate(module, imports)).exports;
-        } catch (cause) {
-          reject(new GuestError("guest-failed", "The emulator cannot be started.", { cause }));
-          // v86 does not handle a rejection, which would end the process.
-          return new Promise<never>(() => undefined);
-        }
-      },
-      memory_size: memoryBytes,
-      vga_memory_size: vgaMemoryBytes,
-      bios: image(options.bios),
-      vga_bios: image(options.vgaBios),
-      bzimage: image(options.kernel),
-      initrd: image(options.initrd),
-      cmdline: options.commandLine,
-      // A machine that arrives keeps its network address.
-      preserve_mac_from_state_image: true,
-      disable_keyboard: true,
-      disable_mouse: true,
-      disable_speaker: true,
-    });
-    made.add_listener("emulator-loaded", () => resolve(made));
-  });
-  return { emulator, shape: { version, memoryBytes, vgaMemoryBytes } };
-}
-
-/** v86 takes whole buffers. */
-function image(bytes: Uint8Array | undefined): { buffer: ArrayBufferLike } | undefined {
-  return bytes && { buffer: bytes.slice().buffer };
+  return await createEmulatorOf(await loading, options);
 }

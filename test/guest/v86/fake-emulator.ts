@@ -1,4 +1,4 @@
-import type { V86Emulator, V86Processor } from "../../../src/guest/v86/emulator.js";
+import type { SerialPort, V86Emulator, V86Processor } from "../../../src/guest/v86/emulator.js";
 
 export const FAKE_MEMORY_BYTES: number = 1 << 20;
 /** Where the RAM stands in the emulator's memory. */
@@ -136,12 +136,16 @@ export class FakeEmulator implements V86Emulator {
     this.#listeners.get(event)?.delete(listener);
   }
 
-  serial0_send(text: string): void {
-    this.print(text);
+  serial_send_bytes(port: SerialPort, bytes: Uint8Array): void {
+    this.print(String.fromCharCode(...bytes), port);
   }
 
-  print(text: string): void {
-    for (const listener of this.#listeners.get("serial0-output-byte") ?? []) {
+  get_instruction_counter(): number {
+    return 0;
+  }
+
+  print(text: string, port: SerialPort = 0): void {
+    for (const listener of this.#listeners.get(`serial${port}-output-byte`) ?? []) {
       for (const character of text) listener(character.charCodeAt(0));
     }
   }
@@ -194,7 +198,8 @@ export function publicOnly(emulator: V86Emulator): V86Emulator {
     write_memory: (bytes, offset) => emulator.write_memory(bytes, offset),
     add_listener: (event, listener) => emulator.add_listener(event, listener),
     remove_listener: (event, listener) => emulator.remove_listener(event, listener),
-    serial0_send: (text) => emulator.serial0_send(text),
+    get_instruction_counter: () => emulator.get_instruction_counter(),
+    serial_send_bytes: (port, bytes) => emulator.serial_send_bytes(port, bytes),
   };
 }
 

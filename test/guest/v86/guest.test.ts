@@ -22,7 +22,7 @@ describe("v86 guest", () => {
       kind: "v86",
       pageBytes: 4096,
       regions: [{ name: "ram", byteLength: FAKE_MEMORY_BYTES }],
-      configuration: { version: "1.2.3", vgaMemoryBytes: 2 << 20 },
+      configuration: { version: "1.2.3", vgaMemoryBytes: 2 << 20, hasConsole: false },
     });
     for (const memoryBytes of [FAKE_MEMORY_BYTES / 2, FAKE_MEMORY_BYTES * 2]) {
       const wrong = { name: "demo", shape: { ...SHAPE, memoryBytes } };

@@ -30,15 +30,15 @@ async function startedOrSkipped(context: TestContext): Promise<DemoGuest> {
 /** What is printed from now on. */
 function record(emulator: V86Emulator): { text: string } {
   const printed = { text: "" };
-  emulator.add_listener("serial0-output-byte", (byte) => {
+  emulator.add_listener("serial1-output-byte", (byte) => {
     printed.text += String.fromCharCode(byte);
   });
   return printed;
 }
 
-async function manifestOf({ console }: Pick<DemoGuest, "console">): Promise<string> {
-  console.writeLine("pf-manifest");
-  const [, sum] = await console.waitFor(/PF manifest (\w+)\n/, WAIT_MS);
+async function manifestOf({ commands }: Pick<DemoGuest, "commands">): Promise<string> {
+  commands.writeLine("pf-manifest");
+  const [, sum] = await commands.waitFor(/PF manifest (\w+)\n/, WAIT_MS);
   expect(sum).toMatch(/^[0-9a-f]{64}$/);
   return sum as string;
 }
@@ -48,14 +48,14 @@ function countsIn(text: string): number[] {
 }
 
 async function loaded(demo: DemoGuest): Promise<void> {
-  for (const command of ["pf-counter", "pf-rewrite", "pf-scatter 500 50"]) demo.console.writeLine(`${command} &`);
-  await demo.console.waitFor(/PF count 5\n/, WAIT_MS);
+  for (const command of ["pf-counter", "pf-rewrite", "pf-scatter 500 50"]) demo.commands.writeLine(`${command} &`);
+  await demo.commands.waitFor(/PF count 5\n/, WAIT_MS);
 }
 
 describe.each(WAYS)("Linux in v86, its state $name (skipped where its images cannot be had)", ({ way }) => {
   it("moves while it works", { timeout: TEST_TIMEOUT_MS }, async (context) => {
     const demo = await startedOrSkipped(context);
-    const { shape, console } = demo;
+    const { shape, commands } = demo;
     const sum = await manifestOf(demo);
     const printed = record(demo.emulator);
     await loaded(demo);
@@ -78,7 +78,7 @@ describe.each(WAYS)("Linux in v86, its state $name (skipped where its images can
       host.writePages(first, batch);
       await new Promise(setImmediate);
     }
-    await console.waitFor(/PF count \d+\n.*PF count \d+\n/s, WAIT_MS);
+    await commands.waitFor(/PF count \d+\n.*PF count \d+\n/s, WAIT_MS);
 
     await guest.pause();
     const page = new Uint8Array(PAGE_BYTES);
@@ -100,11 +100,11 @@ describe.each(WAYS)("Linux in v86, its state $name (skipped where its images can
     expectSameBytes(received, sent);
 
     if (arrived === undefined) throw new Error("no emulator was made");
-    const there = { console: new SerialConsole(arrived) };
+    const there = { commands: new SerialConsole(arrived, 1) };
     const printedThere = record(arrived);
     const printedHere = printed.text;
     await host.start();
-    await there.console.waitFor(/PF count \d*0\n/, WAIT_MS);
+    await there.commands.waitFor(/PF count \d*0\n/, WAIT_MS);
     expect(await manifestOf(there)).toBe(sum);
     const counts = countsIn(printedHere + printedThere.text);
     expect(counts).toEqual(counts.map((_, index) => index + 1));
@@ -121,7 +121,7 @@ describe.each(WAYS)("Linux in v86, its state $name (skipped where its images can
 describe("Linux in v86 (skipped where its images cannot be had)", () => {
   it("goes on after a pause, with kernels at work in its memory", { timeout: TEST_TIMEOUT_MS }, async (context) => {
     const demo = await startedOrSkipped(context);
-    const { emulator, shape, console } = demo;
+    const { emulator, shape, commands } = demo;
     const printed = record(emulator);
     await loaded(demo);
     const guest = new V86Guest(emulator, { name: "linux", shape });
@@ -139,7 +139,7 @@ describe("Linux in v86 (skipped where its images cannot be had)", () => {
     expect(zeroCount).toBe(pages.filter((page) => Buffer.compare(page, zero) === 0).length);
     await guest.saveState();
     await guest.resume();
-    await console.waitFor(/PF count \d*0\n/, WAIT_MS);
+    await commands.waitFor(/PF count \d*0\n/, WAIT_MS);
     await manifestOf(demo);
     const counts = countsIn(printed.text);
     expect(counts).toEqual(counts.map((_, index) => index + 1));

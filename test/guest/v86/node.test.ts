@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { DEFAULT_MEMORY_BYTES } from "../../../src/guest/v86/create.js";
 import { watchEmulator } from "../../../src/guest/v86/emulator.js";
-import { createEmulator, DEFAULT_MEMORY_BYTES, installedVersion } from "../../../src/guest/v86/node.js";
+import { createEmulator, installedVersion } from "../../../src/guest/v86/node.js";
 
 afterEach(() => {
   vi.doUnmock("v86");
