@@ -1,6 +1,7 @@
 /** All of `pageferry`, and what needs Node: files, TCP, TLS, QEMU, and v86 with its Linux. */
 export { type ApplyOptions, type ApplyStep, applyPatch } from "./guest/file/apply.js";
-export { type DiffOptions, type DiffReport, diffImages } from "./guest/file/diff.js";
+export { type DiffOptions, diffImages } from "./guest/file/diff.js";
+export type { DiffReport } from "./guest/file/difference.js";
 export { FileGuest, type FileGuestOptions } from "./guest/file/guest.js";
 export { FileHost, type FileHostOptions } from "./guest/file/host.js";
 export type { ImageName, PatchHeader } from "./guest/file/patch.js";

@@ -1,6 +1,7 @@
 import { arch, cpus } from "node:os";
 import type { Command } from "commander";
-import { ImageFile, WINDOW_BYTES } from "../guest/file/image.js";
+import { ImageFile } from "../guest/file/image.js";
+import { WINDOW_BYTES } from "../guest/file/source.js";
 import { WorkloadWriter } from "../guest/memory/workload.js";
 import { createPageDecoder, createPageEncoder } from "../page/create.js";
 import type { Codec } from "../wire/batch.js";

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
-import { type DiffReport, diffImages } from "../guest/file/diff.js";
+import { diffImages } from "../guest/file/diff.js";
+import type { DiffReport } from "../guest/file/difference.js";
 import { untilCancelled } from "./cancel.js";
 import { createProgressBar } from "./progress-bar.js";
 import { formatBytes } from "./units.js";

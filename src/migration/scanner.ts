@@ -1,4 +1,5 @@
 import type { Guest, ScannedWindow, ScanThreads } from "../guest/guest.js";
+import { nextTurn } from "../guest/turn.js";
 import { bitmapBytes } from "../kernel/arena.js";
 import { hasBit, setBit, setBits } from "../kernel/bitmap.js";
 import { FINGERPRINT_BYTES } from "../kernel/fingerprint.js";
@@ -6,7 +7,6 @@ import { createKernels, type Kernels } from "../kernel/load.js";
 import type { Span } from "../kernel/span.js";
 import { zeroFingerprints } from "./fingerprints.js";
 import type { MemoryLayout } from "./layout.js";
-import { nextTurn } from "./turn.js";
 
 /** Memory is scanned in windows of so many bytes: a turn of the event loop goes by for each. */
 const WINDOW_BYTES = 1 << 20;

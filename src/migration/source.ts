@@ -1,4 +1,5 @@
 import type { Guest } from "../guest/guest.js";
+import { nextTurn } from "../guest/turn.js";
 import { FINGERPRINT_BYTES } from "../kernel/fingerprint.js";
 import { createKernels } from "../kernel/load.js";
 import { createPageEncoder } from "../page/create.js";
@@ -17,7 +18,6 @@ import { LinkMeter } from "./link.js";
 import type { MigrateOptions } from "./options.js";
 import type { RoundReport } from "./report.js";
 import { DirtyScanner } from "./scanner.js";
-import { nextTurn } from "./turn.js";
 
 /** A destination that hears nothing for so long is told that the source is alive. */
 const ALIVE_AFTER_MS = 1000;

@@ -1,10 +1,12 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
-import { createPageDecoder } from "../../page/create.js";
-import { PageError } from "../../page/errors.js";
+import { loadChecksum } from "../../wire/checksum.js";
 import { GuestError } from "../errors.js";
-import { ImageDigest, LEAF_BYTES } from "./digest.js";
-import { ImageFile, WINDOW_BYTES } from "./image.js";
+import { nextTurn } from "../turn.js";
+import { applyBatches } from "./batches.js";
+import { digestOf } from "./digest.js";
+import { ImageFile } from "./image.js";
 import { malformed, type PatchHeader, PatchReader } from "./patch.js";
+import { PatchFile } from "./patch-file.js";
+import type { ImageSource } from "./source.js";
 import { SparseImage } from "./sparse.js";
 
 /** Options of {@link applyPatch}. */
@@ -30,8 +32,10 @@ export async function applyPatch(
   nextPath: string,
   { overwrite = false, signal, onProgress }: ApplyOptions = {},
 ): Promise<PatchHeader> {
-  const patch = await PatchReader.open(patchPath);
+  const checksum = await loadChecksum();
+  const file = new PatchFile(patchPath);
   try {
+    const patch = new PatchReader(file, checksum);
     const base = ImageFile.open(basePath);
     try {
       const application = new Application(base, patch, (step, done, total) => {
@@ -45,7 +49,7 @@ export async function applyPatch(
       base.close();
     }
   } finally {
-    patch.close();
+    file.close();
   }
 }
 
@@ -62,22 +66,21 @@ class Application {
 
   async checkBase(): Promise<void> {
     const { base, next } = this.#patch.header;
-    const digest = await this.#digestOf("checking the base", this.#base.byteLength, (at, into) =>
-      this.#base.read(at, into),
-    );
+    const digest = await this.#digestOf("checking the base", this.#base);
     if (digest === base.digest) return;
     const isDone = digest === next.digest ? " It is what the patch makes: the patch has been applied already." : "";
     throw new GuestError("patch-base", `The patch was made from another image than ${this.#base.path}.${isDone}`);
   }
 
   async writeNext(path: string, overwrite: boolean): Promise<void> {
-    const { next, pageBytes } = this.#patch.header;
+    const { next, pageBytes, batches } = this.#patch.header;
     const image = new SparseImage(path, next.byteLength, pageBytes, overwrite);
     try {
       await image.copyFrom(this.#base, () => this.#tell("applying", 0, 1));
-      await this.#applyBatches(image);
+      await applyBatches(this.#patch, image, (done) => this.#tell("applying", done, batches));
+      const { byteLength } = next;
       const read = (at: number, into: Uint8Array): void => image.readPages(at / pageBytes, into);
-      const digest = await this.#digestOf("checking the result", next.byteLength, read);
+      const digest = await this.#digestOf("checking the result", { byteLength, read });
       if (digest !== next.digest) throw malformed("it does not make the image that it promises");
       image.commit();
     } finally {
@@ -85,39 +88,10 @@ class Application {
     }
   }
 
-  async #applyBatches(image: SparseImage): Promise<void> {
-    const { next, pageBytes, batches, changedPages } = this.#patch.header;
-    const pageCount = Math.ceil(next.byteLength / pageBytes);
-    const decoder = await createPageDecoder(image, { pageBytes, pageCount, compression: "zstd" });
-    let done = 0;
-    let pages = 0;
-    for (const batch of this.#patch.batches()) {
-      try {
-        pages += decoder.decode(batch);
-      } catch (error) {
-        throw error instanceof PageError && error.code !== "zstd-missing" ? malformed(error.message, error) : error;
-      }
-      done += 1;
-      this.#tell("applying", done, batches);
+  #digestOf(step: ApplyStep, image: Pick<ImageSource, "byteLength" | "read">): Promise<string> {
+    return digestOf(image, async (done) => {
+      this.#tell(step, done, image.byteLength);
       await nextTurn();
-    }
-    if (pages !== changedPages) throw malformed("it does not have as many pages as it says");
-  }
-
-  async #digestOf(
-    step: ApplyStep,
-    byteLength: number,
-    read: (position: number, into: Uint8Array) => void,
-  ): Promise<string> {
-    const digest = new ImageDigest(byteLength);
-    const window = new Uint8Array(WINDOW_BYTES);
-    for (let position = 0; position < byteLength; position += WINDOW_BYTES) {
-      read(position, window);
-      const end = Math.min(WINDOW_BYTES, byteLength - position);
-      for (let at = 0; at < end; at += LEAF_BYTES) digest.add(window.subarray(at, at + LEAF_BYTES));
-      this.#tell(step, Math.min(position + WINDOW_BYTES, byteLength), byteLength);
-      await nextTurn();
-    }
-    return digest.finish();
+    });
   }
 }

@@ -1,14 +1,14 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { createKernels } from "../../kernel/load.js";
-import { type ImageFile, WINDOW_BYTES } from "./image.js";
+import { nextTurn } from "../turn.js";
+import { type ImageSource, WINDOW_BYTES } from "./source.js";
 
 /** How a window of the one image compares with that of the other: zeros in both, equal, or different. */
 export type WindowComparison = "zero" | "equal" | "different";
 
 /** Is told of what changed from one image to another. The bytes hold until the method returns. */
 export interface ChangeVisitor {
-  /** Every window of the longer image, in order, filled up with zeros to its whole length. */
-  window?(base: Uint8Array, next: Uint8Array, comparison: WindowComparison): void;
+  /** Every window of the longer image, in order, filled up with zeros to its whole length. What it returns is waited for later. */
+  window?(base: Uint8Array, next: Uint8Array, comparison: WindowComparison): unknown;
   /**
    * What the base holds in pages that the next image has as well; for a segment's pages before the first of its changes. Windows that are zero in both
    * images are left out.
@@ -33,8 +33,8 @@ export interface ChangeOptions {
  * signal's reason.
  */
 export async function visitChanges(
-  base: ImageFile | undefined,
-  next: ImageFile,
+  base: ImageSource | undefined,
+  next: ImageSource,
   { pageBytes, segmentBytes, signal, onProgress }: ChangeOptions,
   visitor: ChangeVisitor,
 ): Promise<number> {
@@ -55,18 +55,18 @@ export async function visitChanges(
     return scan.zero(now, pageBytes, zero) === windowPages ? "zero" : "equal";
   };
 
-  const compare = (position: number): void => {
+  const compare = (position: number): unknown => {
     const firstPage = position / pageBytes;
     const pages = Math.min(windowPages, nextPages - firstPage);
     if (base === undefined) {
       runs.push(firstPage, pages);
-      return;
+      return undefined;
     }
     base.read(position, before.bytes);
     next.read(position, now.bytes);
     const comparison = compareWindows();
-    visitor.window?.(before.bytes, now.bytes, comparison);
-    if (pages <= 0 || comparison === "zero") return;
+    const told = visitor.window?.(before.bytes, now.bytes, comparison);
+    if (pages <= 0 || comparison === "zero") return told;
     const byteLength = pages * pageBytes;
     if (next.byteLength < position + WINDOW_BYTES) {
       // Where the next image is shorter, the base's bytes behind its end are cut off first of all.
@@ -78,6 +78,7 @@ export async function visitChanges(
       runs.push(firstPage + run.start, run.length);
       run = bitmap.nextRun(differs, pages, run.start + run.length);
     }
+    return told;
   };
 
   const tell = (): void => {
@@ -93,7 +94,7 @@ export async function visitChanges(
 
   for (let position = 0; position < total; position += WINDOW_BYTES) {
     if (position % segmentBytes === 0) tell();
-    compare(position);
+    await compare(position);
     onProgress?.(Math.min(position + WINDOW_BYTES, total), total);
     await nextTurn();
     signal?.throwIfAborted();

@@ -1,11 +1,12 @@
-import { createHash, hash } from "node:crypto";
+import { equalBytes } from "./bytes.js";
+import { type Digest, type DigestStream, type Sha256, sha256 } from "./sha256.js";
+import { type ImageSource, WINDOW_BYTES } from "./source.js";
 
 /** A leaf: what is hashed by itself. */
 export const LEAF_BYTES: number = 64 << 10;
 
 const PREFIX = "pageferry image 1\n";
 const ZERO_LEAF = new Uint8Array(LEAF_BYTES);
-const ZERO_LEAF_DIGEST = sha256(ZERO_LEAF);
 
 /**
  * Names an image's content: SHA-256 over `pageferry image 1`, a line feed, the image's length as a little-endian u64, and the SHA-256 of each 64
@@ -15,37 +16,63 @@ const ZERO_LEAF_DIGEST = sha256(ZERO_LEAF);
  * images that are compared anyway share the digests of what they share.
  */
 export class ImageDigest {
-  readonly #root = createHash("sha256");
+  readonly #sha256: Sha256;
+  readonly #root: DigestStream;
+  #zeroLeaf: Digest | undefined;
 
-  constructor(byteLength: number) {
+  constructor(byteLength: number, hash: Sha256 = sha256()) {
+    this.#sha256 = hash;
+    this.#root = hash.stream();
     const length = new Uint8Array(8);
     new DataView(length.buffer).setBigUint64(0, BigInt(byteLength), true);
-    this.#root.update(PREFIX).update(length);
+    this.#root.add(new TextEncoder().encode(PREFIX));
+    this.#root.add(length);
   }
 
   /** Takes the next leaf, whole; returns its digest. */
-  add(leaf: Uint8Array): Uint8Array {
-    const digest = Buffer.compare(leaf, ZERO_LEAF) === 0 ? ZERO_LEAF_DIGEST : sha256(leaf);
-    this.addDigest(digest);
+  add(leaf: Uint8Array): Digest {
+    const digest = equalBytes(leaf, ZERO_LEAF) ? this.#zeros() : this.#sha256.of(leaf);
+    this.#root.add(digest);
     return digest;
   }
 
   /** Takes a leaf of zeros. */
   addZeros(): void {
-    this.addDigest(ZERO_LEAF_DIGEST);
+    this.#root.add(this.#zeros());
   }
 
   /** Takes the next leaf by its digest. */
-  addDigest(digest: Uint8Array): void {
-    this.#root.update(digest);
+  addDigest(digest: Digest): void {
+    this.#root.add(digest);
   }
 
   /** The digest of all leaves, as hex. */
-  finish(): string {
-    return this.#root.digest("hex");
+  async finish(): Promise<string> {
+    return Array.from(await this.#root.finish(), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+
+  #zeros(): Digest {
+    this.#zeroLeaf ??= this.#sha256.of(ZERO_LEAF);
+    return this.#zeroLeaf;
   }
 }
 
-function sha256(bytes: Uint8Array): Uint8Array {
-  return hash("sha256", bytes, "buffer");
+/** The digest of a whole image. `onWindow` is called and waited for after each window, and may throw. Throws what the image does. */
+export async function digestOf(
+  image: Pick<ImageSource, "byteLength" | "read">,
+  onWindow: (done: number) => Promise<void>,
+): Promise<string> {
+  const { byteLength } = image;
+  const digest = new ImageDigest(byteLength);
+  const window = new Uint8Array(WINDOW_BYTES);
+  for (let position = 0; position < byteLength; position += WINDOW_BYTES) {
+    image.read(position, window);
+    const end = Math.min(WINDOW_BYTES, byteLength - position);
+    let last: Digest | undefined;
+    for (let at = 0; at < end; at += LEAF_BYTES) last = digest.add(window.subarray(at, at + LEAF_BYTES));
+    // Otherwise copies of all leaves would wait for a slow WebCrypto.
+    await last;
+    await onWindow(Math.min(position + WINDOW_BYTES, byteLength));
+  }
+  return digest.finish();
 }

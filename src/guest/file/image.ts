@@ -1,11 +1,9 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { GuestError } from "../errors.js";
+import type { ImageSource } from "./source.js";
 
-/** Memory images are read in windows of so many bytes; others get their turn between two of them. */
-export const WINDOW_BYTES: number = 1 << 20;
-
-/** A memory image that is being read: a guest's RAM as it is, byte for byte, sparse or not. It must not change meanwhile. */
-export class ImageFile {
+/** A memory image in a file, sparse or not. It must not change while it is read. */
+export class ImageFile implements ImageSource {
   readonly path: string;
   readonly byteLength: number;
   readonly #file: number;
@@ -32,7 +30,10 @@ export class ImageFile {
     return new ImageFile(path, file);
   }
 
-  /** Reads from byte `position` on; what lies behind the end is zeros. Throws `image`. */
+  get name(): string {
+    return this.path;
+  }
+
   read(position: number, into: Uint8Array): void {
     const available = Math.max(0, Math.min(into.length, this.byteLength - position));
     for (let filled = 0; filled < available; ) {
@@ -43,7 +44,7 @@ export class ImageFile {
     into.fill(0, available);
   }
 
-  /** Throws `image` where the file is not the one that was opened any more, by its size and the time of its last change. */
+  /** Tells by the file's size and the time of its last change. */
   checkUnchanged(): void {
     const { size, mtimeNs } = fstatSync(this.#file, { bigint: true });
     if (Number(size) !== this.byteLength || mtimeNs !== this.#modifiedNs) throw this.#changed();

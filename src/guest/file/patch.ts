@@ -1,12 +1,11 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import * as v from "valibot";
 import { BATCH_HEADER_BYTES, BATCH_MAX_INDEX_BYTES, BATCH_MAX_RESIDUAL_BYTES } from "../../wire/batch.js";
-import { type Checksum, loadChecksum } from "../../wire/checksum.js";
+import type { Checksum } from "../../wire/checksum.js";
 import { WireError } from "../../wire/errors.js";
 import { encodeFrame, FRAME_HEADER_BYTES, FrameParser } from "../../wire/frame.js";
 import { GuestError } from "../errors.js";
-import { toImageError, WINDOW_BYTES } from "./image.js";
-import { OutputFile } from "./output.js";
+import { equalBytes } from "./bytes.js";
+import { WINDOW_BYTES } from "./source.js";
 
 /*
  * A patch file makes an image of another one:
@@ -66,22 +65,21 @@ const schema = v.pipe(
   v.check(({ next, pageBytes }) => Math.ceil(next.byteLength / pageBytes) <= MAX_PAGES, "more pages than can be"),
 );
 
-/** Writes a patch, batch by batch. */
+/** Where a patch is written to. */
+export interface PatchOutput {
+  write(position: number, bytes: Uint8Array): void;
+}
+
+/** Writes a patch, batch by batch. Every method throws what the output does. */
 export class PatchWriter {
-  readonly #output: OutputFile;
+  readonly #output: PatchOutput;
   readonly #checksum: Checksum;
   #end = FIRST_BATCH;
   #batches = 0;
 
-  private constructor(output: OutputFile, checksum: Checksum) {
+  constructor(output: PatchOutput, checksum: Checksum) {
     this.#output = output;
     this.#checksum = checksum;
-  }
-
-  /** Throws `image`. */
-  static async create(path: string, overwrite: boolean): Promise<PatchWriter> {
-    const checksum = await loadChecksum();
-    return new PatchWriter(new OutputFile(path, overwrite), checksum);
   }
 
   add(batch: Uint8Array): void {
@@ -91,57 +89,39 @@ export class PatchWriter {
     this.#batches += 1;
   }
 
-  /** Writes the header, and the patch is there. Returns what it says. Throws `image`, and then it is still to be discarded. */
-  commit(header: Omit<PatchHeader, "batches" | "patchBytes">): PatchHeader {
+  /** Writes the header, which makes it a patch. Returns what it says. */
+  finish(header: Omit<PatchHeader, "batches" | "patchBytes">): PatchHeader {
     const complete = { ...header, batches: this.#batches, patchBytes: this.#end };
     const json = { format: "pageferry patch", version: VERSION, ...complete };
     const body = new TextEncoder().encode(JSON.stringify(json).padEnd(HEADER_BYTES));
     this.#output.write(MAGIC.length, encodeFrame(this.#checksum, HEADER_TYPE, 0, body));
     this.#output.write(0, MAGIC);
-    this.#output.commit();
     return complete;
-  }
-
-  discard(): void {
-    this.#output.discard();
   }
 }
 
-/** Reads a patch, and trusts none of it. Every method throws `image` and `patch-malformed`. */
+/** Where a patch is read from. */
+export interface PatchInput {
+  readonly byteLength: number;
+  /** Reads from byte `position` on, to the end or until `into` is full; returns how many bytes. */
+  read(position: number, into: Uint8Array): number;
+}
+
+/** Reads a patch, and trusts none of it. Every method throws `patch-malformed`, and what the input does. */
 export class PatchReader {
   readonly header: PatchHeader;
-  readonly #path: string;
-  readonly #file: number;
+  readonly #input: PatchInput;
   readonly #parser: FrameParser;
-  readonly #chunk = new Uint8Array(WINDOW_BYTES);
-  #position = MAGIC.length;
+  readonly #chunk: Uint8Array = new Uint8Array(WINDOW_BYTES);
+  #position: number = MAGIC.length;
 
-  private constructor(path: string, file: number, parser: FrameParser) {
-    this.#path = path;
-    this.#file = file;
-    this.#parser = parser;
-    if (Buffer.compare(this.#read(0, MAGIC.length), MAGIC) !== 0) throw malformed("it does not begin as a patch");
-    const frame = this.#nextFrame();
-    if (frame?.type !== HEADER_TYPE) throw malformed("it has no header");
-    this.header = decodeHeader(frame.body);
-    const { size } = fstatSync(file);
+  constructor(input: PatchInput, checksum: Checksum) {
+    this.#input = input;
+    this.#parser = new FrameParser(checksum, MAX_BYTES);
+    this.header = this.#readHeader();
     const { patchBytes } = this.header;
-    if (size !== patchBytes) throw malformed(`it has ${size} bytes where its header says ${patchBytes}`);
-  }
-
-  static async open(path: string): Promise<PatchReader> {
-    const parser = new FrameParser(await loadChecksum(), MAX_BYTES);
-    let file: number;
-    try {
-      file = openSync(path, "r");
-    } catch (error) {
-      throw toImageError(error, `${path} cannot be read`);
-    }
-    try {
-      return new PatchReader(path, file, parser);
-    } catch (error) {
-      closeSync(file);
-      throw error;
+    if (input.byteLength !== patchBytes) {
+      throw malformed(`it has ${input.byteLength} bytes where its header says ${patchBytes}`);
     }
   }
 
@@ -157,8 +137,11 @@ export class PatchReader {
     if (batches < this.header.batches) throw malformed("it has fewer batches than it says");
   }
 
-  close(): void {
-    closeSync(this.#file);
+  #readHeader(): PatchHeader {
+    if (!equalBytes(this.#read(0, MAGIC.length), MAGIC)) throw malformed("it does not begin as a patch");
+    const frame = this.#nextFrame();
+    if (frame?.type !== HEADER_TYPE) throw malformed("it has no header");
+    return decodeHeader(frame.body);
   }
 
   #nextFrame(): { readonly type: number; readonly body: Uint8Array } | undefined {
@@ -183,11 +166,8 @@ export class PatchReader {
   }
 
   #read(position: number, byteLength: number): Uint8Array {
-    try {
-      return this.#chunk.subarray(0, readSync(this.#file, this.#chunk, 0, byteLength, position));
-    } catch (error) {
-      throw toImageError(error, `${this.#path} cannot be read`);
-    }
+    const chunk = this.#chunk.subarray(0, byteLength);
+    return chunk.subarray(0, this.#input.read(position, chunk));
   }
 }
 

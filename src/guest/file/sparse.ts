@@ -1,8 +1,8 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { checkPageBytes } from "../../kernel/check.js";
 import type { PageStore } from "../../page/decoder.js";
-import { type ImageFile, WINDOW_BYTES } from "./image.js";
+import { nextTurn } from "../turn.js";
 import { OutputFile } from "./output.js";
+import { type ImageSource, WINDOW_BYTES } from "./source.js";
 
 /** An image that is being written, in pages. Zero pages stay holes as long as they hold nothing else. */
 export class SparseImage implements PageStore {
@@ -30,7 +30,7 @@ export class SparseImage implements PageStore {
   }
 
   /** Copies what fits of another image; `check` is called now and then, and may throw. */
-  async copyFrom(image: ImageFile, check: () => void): Promise<void> {
+  async copyFrom(image: ImageSource, check: () => void): Promise<void> {
     const end = Math.min(image.byteLength, this.byteLength);
     const window = new Uint8Array(WINDOW_BYTES);
     for (let position = 0; position < end; position += WINDOW_BYTES) {

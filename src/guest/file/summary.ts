@@ -5,7 +5,8 @@ import { createPageEncoder, DEFAULT_CACHE_BYTES } from "../../page/create.js";
 import type { EncodedPages, PageEncoder } from "../../page/encoder.js";
 import { BATCH_HEADER_BYTES, BATCH_MAX_INDEX_BYTES, type Codec } from "../../wire/batch.js";
 import { visitChanges } from "./changes.js";
-import { ImageFile, WINDOW_BYTES } from "./image.js";
+import { ImageFile } from "./image.js";
+import { WINDOW_BYTES } from "./source.js";
 
 const PAGE_BYTES = 4096;
 const BATCH_BYTES = 1 << 20;

@@ -1,7 +1,8 @@
 import { appendFileSync, mkdirSync, rmdirSync, statSync } from "node:fs";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { applyPatch } from "../../../src/guest/file/apply.js";
-import { type DiffOptions, type DiffReport, diffImages } from "../../../src/guest/file/diff.js";
+import { type DiffOptions, diffImages } from "../../../src/guest/file/diff.js";
+import type { DiffReport } from "../../../src/guest/file/difference.js";
 import { expectSameBytes } from "../../support/bytes.js";
 import { Random } from "../../support/random.js";
 import { ImageFolder, imageOf, PAGE_BYTES, successorOf } from "./images.js";
