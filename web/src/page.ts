@@ -1,0 +1,176 @@
+import type { Connection, MachineSource } from "pageferry";
+import { ActionBar } from "./action-bar.js";
+import { Charts } from "./charts.js";
+import { button, byId, setText } from "./dom.js";
+import { LinkDialog } from "./link-dialog.js";
+import { fetchLinux } from "./linux-image.js";
+import { MemoryMap } from "./memory-map.js";
+import { Mover, type Situation } from "./mover.js";
+import { Notices } from "./notices.js";
+import { ReportView } from "./report.js";
+import { sentenceOf } from "./sentences.js";
+import { Settings, type Where } from "./settings.js";
+import { Side, type SideEvents } from "./side.js";
+import { roleOf } from "./side-roles.js";
+import type { TabPeer } from "./tab-peer.js";
+import { setUpTheme } from "./theme.js";
+
+const PAGE_BYTES = 4096;
+/** The size of the demo guest, for the map before it has started. */
+const DEMO_MEMORY_BYTES = 72 << 20;
+/** What takes Linux's place where the page has none. */
+const MEMORY_MACHINE: MachineSource = Object.freeze({
+  kind: "memory",
+  name: "memory",
+  memoryBytes: 64 << 20,
+  pagesPerSecond: 2000,
+});
+
+/** All that one sees, put together. */
+export class Page {
+  readonly #notices = new Notices(byId("notices"));
+  readonly #map = new MemoryMap(
+    {
+      frame: byId("map-frame"),
+      canvas: byId<HTMLCanvasElement>("map"),
+      cursor: byId("map-cursor"),
+      summary: byId("map-summary"),
+      page: byId("map-page"),
+      legend: byId("legend"),
+    },
+    DEMO_MEMORY_BYTES / PAGE_BYTES,
+  );
+  readonly #charts = new Charts(byId("charts"));
+  readonly #reports = new ReportView(byId("report-body"), byId("report-time"), byId("report-json"));
+  readonly #dialog = new LinkDialog();
+  readonly #settings = new Settings(byId<HTMLFormElement>("settings"), () => this.#show(this.#mover.situation));
+  readonly #actionBar: ActionBar;
+  readonly #mover: Mover;
+  /** The other tab, once a machine has gone there or come from there. */
+  #peer: TabPeer | undefined;
+
+  constructor() {
+    const events = this.#sideEvents();
+    const left = new Side(byId("left"), "left", events);
+    const right = new Side(byId("right"), "right", events);
+    this.#mover = new Mover(left, right, this.#settings, {
+      onSituation: (situation) => this.#show(situation),
+      onReport: (report) => this.#reports.show(report, this.#map.end()),
+      onFault: (error, fate) => {
+        this.#map.end();
+        this.#notices.show(sentenceOf(error, fate), "fault");
+      },
+    });
+    this.#actionBar = new ActionBar({
+      primary: () => void this.#act(),
+      cut: () => this.#mover.cut(),
+      cancel: () => this.#mover.cancel(),
+    });
+    setUpTheme(byId<HTMLButtonElement>("theme"), () => this.#charts.recolor());
+    this.#show(this.#mover.situation);
+  }
+
+  /** Takes in the machine that another tab sends; it has opened this page by a link. */
+  async waitForTab(peer: TabPeer): Promise<void> {
+    this.#peer = peer;
+    this.#settings.where = "tab";
+    await this.#mover.receive(this.#mover.right, peer.connect());
+  }
+
+  #sideEvents(): SideEvents {
+    return {
+      onState: (side, reason) => {
+        if (side.state !== "failed") return;
+        this.#mover.crashed(side);
+        this.#notices.show(sentenceOf(new Error(reason ?? "The machine has crashed."), "crashed"), "fault");
+      },
+      onNews: (news) => {
+        if (news.news === "pages") {
+          this.#map.send(news.pages, news.classes, news.round);
+          return;
+        }
+        const { progress } = news;
+        this.#map.scanned(progress.pagesScanned, progress.pagesTotal, progress.round);
+        this.#charts.add(progress);
+        this.#actionBar.showMove(progress);
+      },
+    };
+  }
+
+  /** Does what the big button says. */
+  async #act(): Promise<void> {
+    this.#notices.clear();
+    const { where } = this.#settings;
+    if (this.#mover.situation.is !== "here") await this.#mover.start(() => this.#load());
+    else if (where === "here") await this.#mover.moveHere();
+    else if (where === "tab") await this.#moveToTab();
+    else await this.#moveAway(where, await (where === "node" ? this.#dialog.toNode() : this.#dialog.toComputer()));
+  }
+
+  async #load(): Promise<MachineSource> {
+    const linux = await fetchLinux(({ text, share }) => this.#actionBar.showStarting(text, share));
+    if (linux !== undefined) return linux;
+    this.#notices.show(
+      "This page was built without Linux, so memory with a workload on it takes its place: it has no screen.",
+      "note",
+    );
+    return MEMORY_MACHINE;
+  }
+
+  async #moveToTab(): Promise<void> {
+    const { situation } = this.#mover;
+    if (situation.is !== "here") return;
+    const known = this.#peer;
+    const to =
+      known === undefined
+        ? await this.#dialog.toTab()
+        : { peer: known, connection: await this.#reach(known.connect()) };
+    if (to?.connection === undefined) return;
+    this.#peer = to.peer;
+    await this.#moveAway("tab", to.connection);
+    if (this.#mover.situation.is === "gone") await this.#mover.receiveBack(situation.on, to.peer.connect());
+  }
+
+  async #moveAway(where: Exclude<Where, "here">, connection: Connection | undefined): Promise<void> {
+    if (connection !== undefined) await this.#mover.moveAway(where, connection);
+  }
+
+  async #reach(connecting: Promise<Connection>): Promise<Connection | undefined> {
+    try {
+      return await connecting;
+    } catch (error) {
+      this.#peer = undefined;
+      this.#notices.show(sentenceOf(error, "goes-on"), "fault");
+      return undefined;
+    }
+  }
+
+  async #waitForElsewhere(on: Side): Promise<void> {
+    this.#notices.clear();
+    const connection = await this.#dialog.fromElsewhere();
+    if (connection !== undefined) await this.#mover.receive(on, Promise.resolve(connection));
+  }
+
+  #show(situation: Situation): void {
+    const { where, linkText } = this.#settings;
+    const { left, right } = this.#mover;
+    this.#actionBar.show(situation, where);
+    this.#settings.isLocked = situation.is === "moving" || situation.is === "awaiting";
+    setText(byId("link-text"), linkText);
+    let source = left;
+    for (const side of [left, right]) {
+      const role = roleOf(situation, side, left, where);
+      if (role.isSource) source = side;
+      side.panel.showRole(role.isSource ? "Source" : "Destination", role.place);
+      const waits = button("Wait for a machine from elsewhere", () => void this.#waitForElsewhere(side));
+      side.panel.showEmpty(role.emptyText, ...(role.canWait ? [waits] : []));
+      side.panel.isElsewhere = role.isElsewhere;
+    }
+    byId("link").dataset["active"] = String(situation.is === "moving");
+    byId("link").dataset["direction"] = source === left ? "right" : "left";
+    if (situation.is === "moving") {
+      this.#map.begin();
+      this.#charts.begin(PAGE_BYTES);
+    }
+  }
+}

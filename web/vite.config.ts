@@ -1,0 +1,23 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { defineConfig, type UserConfig } from "vite";
+
+const manifest = createRequire(import.meta.url).resolve("v86/package.json");
+const { version } = JSON.parse(readFileSync(manifest, "utf8"));
+
+const config: UserConfig = defineConfig({
+  root: fileURLToPath(new URL(".", import.meta.url)),
+  // The page may stand in any folder of a web server.
+  base: "./",
+  publicDir: false,
+  define: { V86_VERSION: JSON.stringify(version) },
+  build: {
+    outDir: fileURLToPath(new URL("../build/web", import.meta.url)),
+    emptyOutDir: true,
+    target: "es2022",
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+  },
+});
+export default config;
