@@ -1,15 +1,24 @@
 /** What any runtime can use; `pageferry/node` has this and what needs Node. */
 export { GuestError, type GuestErrorCode } from "./guest/errors.js";
+export type { ImageName, PatchHeader } from "./guest/file/patch.js";
+export type { ImageSource } from "./guest/file/source.js";
 export type { Guest, Host, InPlaceMemory, Machine, MemoryRegion } from "./guest/guest.js";
 export { LoggingMemoryGuest, MemoryGuest } from "./guest/memory/guest.js";
 export { MemoryHost } from "./guest/memory/host.js";
 export { MemoryMachine, type MemoryMachineOptions } from "./guest/memory/machine.js";
 export { type Workload, WorkloadWriter } from "./guest/memory/workload.js";
+export { type CapturedMachine, captureMachine } from "./guest/snapshot/capture.js";
+export { MemoryImage } from "./guest/snapshot/memory-image.js";
+export { memoryStorage } from "./guest/snapshot/memory-storage.js";
+export { opfsStorage } from "./guest/snapshot/opfs.js";
+export { restoreMachine } from "./guest/snapshot/restore.js";
+export type { SnapshotStorage, StoredFile } from "./guest/snapshot/storage.js";
+export { type SavedSnapshot, type Snapshot, SnapshotStore, type SnapshotStoreOptions } from "./guest/snapshot/store.js";
 export { SerialConsole } from "./guest/v86/console.js";
 export { createEmulatorOf, type EmulatorOptions, type V86Library } from "./guest/v86/create.js";
 export {
-  type SerialPort,
   type EmulatorWatch,
+  type SerialPort,
   type V86Emulator,
   type V86Processor,
   type V86Shape,

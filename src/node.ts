@@ -4,7 +4,7 @@ export { type DiffOptions, diffImages } from "./guest/file/diff.js";
 export type { DiffReport } from "./guest/file/difference.js";
 export { FileGuest, type FileGuestOptions } from "./guest/file/guest.js";
 export { FileHost, type FileHostOptions } from "./guest/file/host.js";
-export type { ImageName, PatchHeader } from "./guest/file/patch.js";
+export { ImageFile } from "./guest/file/image.js";
 export { type ImageSummary, type PageSummary, type SummaryOptions, summarizeImage } from "./guest/file/summary.js";
 export type { QmpAddress, QmpTimeout } from "./guest/qemu/address.js";
 export { QmpError, type QmpErrorCode } from "./guest/qemu/errors.js";

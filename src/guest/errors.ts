@@ -7,7 +7,14 @@ export type GuestErrorCode =
   | "patch-base"
   | "patch-malformed"
   | "guest-failed"
-  | "state-malformed";
+  | "snapshot-base"
+  | "snapshot-in-use"
+  | "snapshot-malformed"
+  | "snapshot-missing"
+  | "snapshot-too-large"
+  | "state-malformed"
+  | "storage-failed"
+  | "storage-full";
 
 /** Every error that guests and hosts throw. */
 export class GuestError extends Error {

@@ -122,7 +122,8 @@ const configuration = v.pipe(
   v.record(text(64), v.union([text(1024), v.number(), v.boolean()])),
   v.check((record) => Object.keys(record).length <= 64, "more than 64 entries"),
 );
-const machine = v.strictObject({
+/** A machine as it is announced: its memory regions, and what a host must know. */
+export const machineSchema: v.GenericSchema<unknown, Messages["announce"]["machine"]> = v.strictObject({
   name: name(256),
   kind: name(64),
   pageBytes,
@@ -139,7 +140,7 @@ const SCHEMAS: { readonly [Name in keyof Messages]: v.GenericSchema<unknown, Mes
   }),
   announce: v.strictObject({
     session: hex(32),
-    machine,
+    machine: machineSchema,
     stateMaxBytes: whole(MAX_NUMBER),
     fingerprintSeed: hex(8),
     compression: v.picklist(["none", "lz4", "zstd", "auto"]),

@@ -21,7 +21,8 @@ const MAGIC = new TextEncoder().encode("pageferry patch\n");
 const HEADER_TYPE = 1;
 const BATCH_TYPE = 2;
 const HEADER_BYTES = 512;
-const FIRST_BATCH = MAGIC.length + FRAME_HEADER_BYTES + HEADER_BYTES;
+/** What stands before the first batch. */
+export const PATCH_HEADER_BYTES: number = MAGIC.length + FRAME_HEADER_BYTES + HEADER_BYTES;
 const MAX_BYTES: ReadonlyMap<number, number> = new Map([
   [HEADER_TYPE, HEADER_BYTES],
   [BATCH_TYPE, BATCH_HEADER_BYTES + BATCH_MAX_RESIDUAL_BYTES + BATCH_MAX_INDEX_BYTES],
@@ -74,7 +75,7 @@ export interface PatchOutput {
 export class PatchWriter {
   readonly #output: PatchOutput;
   readonly #checksum: Checksum;
-  #end = FIRST_BATCH;
+  #end: number = PATCH_HEADER_BYTES;
   #batches = 0;
 
   constructor(output: PatchOutput, checksum: Checksum) {
