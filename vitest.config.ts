@@ -6,6 +6,7 @@ import { chromiumArguments, chromiumPath } from "./test/support/chromium.js";
 /** Tests that start processes, machines or browsers, or go through every fault: they take their time. */
 const SYSTEM = [
   "test/browser.test.ts",
+  "test/bundlers.test.ts",
   "test/cli/**",
   "test/docs.test.ts",
   "test/guest/file/**",
