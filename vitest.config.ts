@@ -14,6 +14,7 @@ const SYSTEM = [
   "test/guest/qemu/live.test.ts",
   "test/guest/qemu/machines.test.ts",
   "test/guest/qemu/scan-threads.test.ts",
+  "test/guest/snapshot/opfs.test.ts",
   "test/guest/v86/linux.test.ts",
   "test/lab/**",
   "test/migration/faults.test.ts",
