@@ -1,5 +1,10 @@
 import { TransportError } from "./errors.js";
 
+/** How long to wait for the other side where nobody says. */
+export const DEFAULT_TIMEOUT_MS = 10_000;
+/** The most that a timer takes. */
+export const MAX_TIMEOUT_MS: number = 2 ** 31 - 1;
+
 /** Throws unless `value` is a finite number from `minimum` to `maximum`. */
 export function checkNumber(name: string, value: number, minimum: number, maximum: number): void {
   if (typeof value !== "number" || !(value >= minimum && value <= maximum)) {

@@ -1,5 +1,5 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { checkAddress, checkNumber } from "./check.js";
+import { checkAddress, checkNumber, DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS } from "./check.js";
 import type { Connection } from "./connection.js";
 import { TransportError } from "./errors.js";
 import { socketConnection } from "./socket.js";
@@ -27,9 +27,6 @@ export interface Listener {
   /** Takes no more connections, and breaks off those that are not established yet; established ones stay. */
   close(): Promise<void>;
 }
-
-export const DEFAULT_TIMEOUT_MS = 10_000;
-export const MAX_TIMEOUT_MS: number = 2 ** 31 - 1;
 
 /** Connects without encryption: for networks that are trusted or protected otherwise. Throws `connect-failed`. */
 export async function connectTcp(options: ConnectOptions): Promise<Connection> {

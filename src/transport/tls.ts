@@ -1,19 +1,11 @@
 import { isIP, type Socket } from "node:net";
 import { connect, createServer, type SecureContextOptions, type TLSSocket } from "node:tls";
-import { checkNumber } from "./check.js";
+import { checkNumber, DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS } from "./check.js";
 import type { Connection, Peer } from "./connection.js";
 import { type Credentials, checkCredentials } from "./credentials.js";
 import { TransportError } from "./errors.js";
 import { socketConnection } from "./socket.js";
-import {
-  type ConnectOptions,
-  DEFAULT_TIMEOUT_MS,
-  type Listener,
-  type ListenOptions,
-  listen,
-  MAX_TIMEOUT_MS,
-  openSocket,
-} from "./tcp.js";
+import { type ConnectOptions, type Listener, type ListenOptions, listen, openSocket } from "./tcp.js";
 
 /** Options of {@link connectTls}. */
 export interface TlsConnectOptions extends ConnectOptions {
