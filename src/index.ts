@@ -64,9 +64,16 @@ export { type DelayOptions, delayConnection } from "./transport/latency.js";
 export { type BandwidthOptions, limitBandwidth } from "./transport/limit.js";
 export { messagePortConnection } from "./transport/message-port.js";
 export { connectionPair, type PairOptions } from "./transport/pair.js";
+export { pipeConnections } from "./transport/pipe.js";
 export { type ResumableConnectOptions, resumableConnect } from "./transport/resumable.js";
 export { ResumableAcceptor, type ResumableAcceptorOptions } from "./transport/resumable-acceptor.js";
 export type { ResumableOptions, ResumableState } from "./transport/resumable-options.js";
+export {
+  connectWebSocket,
+  type WebSocketConnectOptions,
+  type WebSocketLike,
+  webSocketConnection,
+} from "./transport/websocket.js";
 export { type Codec, PageClass } from "./wire/batch.js";
 export { WireError, type WireErrorCode } from "./wire/errors.js";
 export { PROTOCOL_VERSION } from "./wire/messages.js";

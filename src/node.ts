@@ -29,3 +29,9 @@ export {
 } from "./transport/credentials.js";
 export { type ConnectOptions, connectTcp, type Listener, type ListenOptions, listenTcp } from "./transport/tcp.js";
 export { connectTls, listenTls, type TlsConnectOptions, type TlsListenOptions } from "./transport/tls.js";
+export {
+  connectWebSocket,
+  listenWebSocket,
+  type WebSocketArrival,
+  type WebSocketListenOptions,
+} from "./transport/websocket-server.js";

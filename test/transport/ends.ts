@@ -5,10 +5,12 @@ import { delayConnection } from "../../src/transport/latency.js";
 import { limitBandwidth } from "../../src/transport/limit.js";
 import { messagePortConnection } from "../../src/transport/message-port.js";
 import { connectionPair } from "../../src/transport/pair.js";
+import { pipeConnections } from "../../src/transport/pipe.js";
 import { resumableConnect } from "../../src/transport/resumable.js";
 import { ResumableAcceptor } from "../../src/transport/resumable-acceptor.js";
 import { connectTcp, listenTcp } from "../../src/transport/tcp.js";
 import { connectTls, listenTls } from "../../src/transport/tls.js";
+import { connectWebSocket, listenWebSocket } from "../../src/transport/websocket-server.js";
 
 /** A way to get two connected ends. */
 export interface Ends {
@@ -77,6 +79,26 @@ const tls: Ends = {
     );
   },
 };
+const webSocket: Ends = {
+  name: "WebSocket",
+  bufferedBytes: KERNEL_BYTES + 8 * MIB,
+  open: () =>
+    joined(
+      (onConnection) => listenWebSocket({ host, port: 0 }, onConnection),
+      (port) => connectWebSocket(`ws://${host}:${port}`),
+    ),
+};
+/** Two message ports, joined in the middle. */
+const pipe: Ends = {
+  name: "pipe",
+  bufferedBytes: 2 * messagePort.bufferedBytes,
+  async open() {
+    const [near, left] = await messagePort.open();
+    const [right, far] = await messagePort.open();
+    pipeConnections(left, right).catch(() => {});
+    return [near, far];
+  },
+};
 
 function wrapped(name: string, ends: Ends, moreBytes: number, wrap: (connection: Connection) => Connection): Ends {
   return {
@@ -121,6 +143,8 @@ export const allEnds: readonly Ends[] = [
   messagePort,
   tcp,
   tls,
+  webSocket,
+  pipe,
   wrapped("limit", pair, 2 * MIB, (inner) => limitBandwidth(inner, fast)),
   wrapped("limit", tls, 2 * MIB, (inner) => limitBandwidth(inner, fast)),
   wrapped("delay", pair, 66 * MIB, (inner) => delayConnection(inner, { latencyMs: 3 })),
@@ -130,5 +154,6 @@ export const allEnds: readonly Ends[] = [
   ),
   resumable(pair),
   resumable(tcp),
+  resumable(webSocket),
   resumable(wrapped("limit", tls, 2 * MIB, (inner) => limitBandwidth(inner, fast))),
 ];
