@@ -87,3 +87,4 @@ export type {
   WorkerArrival,
   WorkerMigrateOptions,
 } from "./worker/messages.js";
+export { WorkerSnapshots } from "./worker/snapshots.js";

@@ -13,6 +13,7 @@ import type {
   WorkerArrival,
   WorkerMigrateOptions,
 } from "./messages.js";
+import { WorkerSnapshots } from "./snapshots.js";
 
 /** Options of {@link MachineWorker.open}. */
 export interface MachineWorkerOptions {
@@ -37,6 +38,8 @@ interface Waiting {
  * the machine the page. The machine's memory is scanned where it is.
  */
 export class MachineWorker {
+  /** Saves the machine, and brings saved ones back. */
+  readonly snapshots: WorkerSnapshots = new WorkerSnapshots((order, argument) => this.#order(order, argument));
   readonly #worker: Worker;
   readonly #onNews: (news: MachineNews) => void;
   readonly #waiting = new Map<number, Waiting>();

@@ -1,3 +1,4 @@
+import type { SavedSnapshot, Snapshot } from "../guest/snapshot/store.js";
 import type { Arrival } from "../migration/arrival.js";
 import type { MigrateOptions } from "../migration/options.js";
 import type { Progress } from "../migration/progress.js";
@@ -95,6 +96,12 @@ export interface Orders {
     readonly in: { readonly port: MessagePort; readonly memoryLimitBytes: number };
     readonly out: WorkerArrival | undefined;
   };
+  listSnapshots: { readonly in: undefined; readonly out: readonly Snapshot[] };
+  saveSnapshot: { readonly in: undefined; readonly out: SavedSnapshot };
+  restoreSnapshot: { readonly in: { readonly id: string }; readonly out: undefined };
+  removeSnapshot: { readonly in: { readonly id: string }; readonly out: undefined };
+  exportSnapshot: { readonly in: { readonly id: string }; readonly out: Uint8Array };
+  importSnapshot: { readonly in: { readonly bytes: Uint8Array }; readonly out: string };
 }
 
 /** From the page to the worker. */

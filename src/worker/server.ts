@@ -1,7 +1,9 @@
 import { GuestError } from "../guest/errors.js";
+import type { Machine } from "../guest/guest.js";
+import { opfsStorage } from "../guest/snapshot/opfs.js";
+import { type SavedSnapshot, SnapshotStore } from "../guest/snapshot/store.js";
 import type { V86Library } from "../guest/v86/create.js";
 import { createKernels } from "../kernel/load.js";
-import type { ArrivalRequest, DestinationOptions } from "../migration/arrival.js";
 import { Destination } from "../migration/destination.js";
 import { type Migration, MigrationFailure, migrate, type ProgressEvent } from "../migration/migrate.js";
 import type { MigrationReport } from "../migration/report.js";
@@ -10,10 +12,12 @@ import { TransportError } from "../transport/errors.js";
 import { delayConnection } from "../transport/latency.js";
 import { limitBandwidth } from "../transport/limit.js";
 import { messagePortConnection } from "../transport/message-port.js";
+import { AnyHost } from "./any-host.js";
 import { Feed } from "./feed.js";
 import type { ComingMachine, PresentMachine } from "./machine.js";
 import { receiveMemory, startMemory } from "./memory.js";
 import type { MachineNews, MachineSource, MachineState, Order, Orders, Word, WorkerArrival } from "./messages.js";
+import { standingStill } from "./snapshots.js";
 import { fetchV86, receiveV86, startV86 } from "./v86.js";
 
 const PACE_EVERY_MS = 500;
@@ -23,6 +27,7 @@ export class MachineServer {
   readonly #post: (word: Word, transfer: Transferable[]) => void;
   readonly #feed: Feed;
   #v86: V86Library | undefined;
+  #store: SnapshotStore | undefined;
   #machine: PresentMachine | undefined;
   #state: MachineState = "empty";
   #moving: { readonly connection: Connection; readonly cancel: AbortController } | undefined;
@@ -76,6 +81,18 @@ export class MachineServer {
         return undefined;
       case "receive":
         return this.#receive(order.in);
+      case "listSnapshots":
+        return this.#snapshots((store) => store.list());
+      case "saveSnapshot":
+        return this.#save();
+      case "restoreSnapshot":
+        return this.#restore(order.in);
+      case "removeSnapshot":
+        return this.#snapshots((store) => store.remove(order.in.id));
+      case "exportSnapshot":
+        return this.#snapshots((store) => store.export(order.in.id));
+      case "importSnapshot":
+        return this.#snapshots((store) => store.import(order.in.bytes));
     }
   }
 
@@ -148,33 +165,48 @@ export class MachineServer {
   async #receive({ port, memoryLimitBytes }: Orders["receive"]["in"]): Promise<WorkerArrival | undefined> {
     this.#expect("empty", "failed");
     this.#enter("arriving");
-    const connection = messagePortConnection(port);
-    let coming: ComingMachine | undefined;
-    const options: DestinationOptions = {
-      host: (request) => {
-        coming = this.#hostOf(request);
-        return coming.host;
-      },
-      authorise: () => true,
-      memoryLimitBytes,
-    };
+    const host = new AnyHost((machine) => this.#comingOf(machine));
+    const destination = new Destination({ host: () => host, authorise: () => true, memoryLimitBytes });
     try {
-      const arrival = await new Destination(options).receive(connection);
-      if (arrival === undefined || coming === undefined) {
+      const arrival = await destination.receive(messagePortConnection(port));
+      if (arrival === undefined) {
         this.#enter("empty");
         return undefined;
       }
-      this.#put(coming.present());
+      this.#put(host.present());
       const { host: _, ...told } = arrival;
       return told;
     } catch (error) {
-      connection.abort(error as Error);
       this.#enter("empty");
       throw error;
     }
   }
 
-  #hostOf({ machine: { kind, name } }: ArrivalRequest): ComingMachine {
+  #save(): Promise<SavedSnapshot> {
+    this.#expect("running", "paused");
+    const { guest } = this.#machine as PresentMachine;
+    return this.#snapshots((store) => store.save(this.#state === "paused" ? standingStill(guest) : guest));
+  }
+
+  async #restore({ id }: Orders["restoreSnapshot"]["in"]): Promise<void> {
+    this.#expect("empty", "failed");
+    this.#enter("arriving");
+    const host = new AnyHost((machine) => this.#comingOf(machine));
+    try {
+      await this.#snapshots((store) => store.restore(id, host));
+      this.#put(host.present());
+    } catch (error) {
+      this.#enter("empty");
+      throw error;
+    }
+  }
+
+  async #snapshots<Result>(work: (store: SnapshotStore) => Promise<Result>): Promise<Result> {
+    this.#store ??= await SnapshotStore.open(await opfsStorage());
+    return await work(this.#store);
+  }
+
+  #comingOf({ kind, name }: Machine): ComingMachine {
     if (kind === "memory") return receiveMemory();
     if (kind === "v86") return receiveV86(this.#library(), name, this.#feed);
     throw new GuestError("machine-unfit", `Machines of the kind ${JSON.stringify(kind)} cannot run in a browser.`);
