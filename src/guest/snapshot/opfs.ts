@@ -4,11 +4,12 @@ import type { SnapshotStorage } from "./storage.js";
 /** A file that is being written: no snapshot until it has its own name. */
 const PART_SUFFIX = ".part";
 
-/** What the types of the DOM do not know of yet. */
-interface StoredHandle extends FileSystemFileHandle {
+/** What the types of the DOM do not know of yet, and what not every browser has. */
+interface StoredHandle extends Omit<FileSystemFileHandle, "createWritable"> {
   move(name: string): Promise<void>;
-  /** In workers only. */
-  createSyncAccessHandle?(): Promise<{
+  createWritable?(): Promise<FileSystemWritableFileStream>;
+  /** In workers only: the way of older Safaris. */
+  createSyncAccessHandle(): Promise<{
     write(bytes: Uint8Array, options: { at: number }): number;
     flush(): void;
     close(): void;
@@ -70,7 +71,7 @@ async function filesOf(folder: FileSystemDirectoryHandle): Promise<FileSystemFil
 }
 
 async function writeFile(handle: StoredHandle, bytes: Uint8Array): Promise<void> {
-  if (handle.createSyncAccessHandle === undefined) {
+  if (handle.createWritable !== undefined) {
     const stream = await handle.createWritable();
     await stream.write(bytes as Uint8Array<ArrayBuffer>);
     await stream.close();

@@ -36,7 +36,7 @@ const STEPS = {
   async saveMore(folder: string): Promise<unknown> {
     const store = await SnapshotStore.open(await opfsStorage(folder));
     for (let at = 2 << 20; at < 4 << 20; at += 65_536) {
-      crypto.getRandomValues(guest.content.bytes.subarray(at, at + 65_536));
+      guest.content.bytes.set(crypto.getRandomValues(new Uint8Array(65_536)), at);
     }
     const failure = await store.save(guest).then(
       () => undefined,
@@ -47,6 +47,12 @@ const STEPS = {
     const root = await navigator.storage.getDirectory();
     for await (const name of (await root.getDirectoryHandle(folder)).keys()) files.push(name);
     return { code, message, files: files.length, listed: (await store.list()).length, runs: guest.content.isRunning };
+  },
+
+  /** From now on this is a browser that has only the older way to write. */
+  async forgetCreateWritable(): Promise<unknown> {
+    Object.assign(FileSystemFileHandle.prototype, { createWritable: undefined });
+    return undefined;
   },
 
   /** Leaves a file as a page would that was closed while it wrote; returns how many files an opening leaves. */

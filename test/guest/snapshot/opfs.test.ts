@@ -65,18 +65,22 @@ describe.skipIf(chromiumPath === undefined)("in Chromium (skipped where it is no
       })`);
   }
 
-  for (const place of ["page", "worker"] as const) {
+  for (const place of ["page", "worker", "worker without createWritable"] as const) {
     it(`a ${place} keeps snapshots in the origin-private file system, until that is full`, async () => {
       const page = await open();
+      const isOld = place === "worker without createWritable";
       const run = place === "page" ? inPage(page) : await inWorker(page);
+      if (isOld) await run("forgetCreateWritable", "kept");
       const { storedBytes, listed } = (await run("save", "kept")) as { storedBytes: number[]; listed: number };
       expect(listed).toBe(2);
       expect(storedBytes[0]).toBeGreaterThan(100_000);
       expect(storedBytes[1]).toBeLessThan(544 + 11 * 110);
       expect(await run("interrupt", "kept")).toHaveLength(2);
 
+      // Room to begin, but not for all of it; the older way is checked by Chromium only as it begins, where it keeps files in memory.
+      const quotaSize = isOld ? 1000 : storedBytes.reduce((sum, bytes) => sum + bytes, 1_000_000);
       const session = await page.context().newCDPSession(page);
-      await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 1_500_000 });
+      await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize });
       expect(await run("saveMore", "kept")).toEqual({
         code: "storage-full",
         message: expect.stringMatching(/is full: the snapshot needs \d+ bytes, and \d+ are free/),

@@ -3,6 +3,7 @@ import { GuestError } from "../../../src/guest/errors.js";
 import { applyPatch } from "../../../src/guest/file/apply.js";
 import { diffImages } from "../../../src/guest/file/diff.js";
 import { ImageFile } from "../../../src/guest/file/image.js";
+import type { PatchHeader } from "../../../src/guest/file/patch.js";
 import type { MemoryGuest } from "../../../src/guest/memory/guest.js";
 import { MemoryHost } from "../../../src/guest/memory/host.js";
 import { captureMachine } from "../../../src/guest/snapshot/capture.js";
@@ -12,7 +13,9 @@ import type { SnapshotStorage } from "../../../src/guest/snapshot/storage.js";
 import { type SavedSnapshot, SnapshotStore } from "../../../src/guest/snapshot/store.js";
 import { V86Guest } from "../../../src/guest/v86/guest.js";
 import { V86Host } from "../../../src/guest/v86/host.js";
-import { expectSameBytes } from "../../support/bytes.js";
+import { loadChecksum } from "../../../src/wire/checksum.js";
+import { encodeFrame } from "../../../src/wire/frame.js";
+import { concat, expectSameBytes } from "../../support/bytes.js";
 import { ImageFolder } from "../file/images.js";
 import { FAKE_MEMORY_BYTES, FakeEmulator, WAYS } from "../v86/fake-emulator.js";
 import { MEMORY_BYTES, machineOf, startMachine } from "./machines.js";
@@ -147,6 +150,15 @@ describe("snapshots", () => {
     await expectRestored(saved[2]?.id as string, memories[2] as Uint8Array, 120, elsewhere);
   });
 
+  it("stay what they are in memory when another one is made of them", async () => {
+    const { saved, memories } = await threeSnapshots();
+    const [first, second] = saved.map(({ id }) => id) as [string, string];
+    const patch = await storage.read(`${second}.patch`);
+    await expectRestored(first, memories[0] as Uint8Array, 100);
+    await store.import(patch);
+    await expectRestored(first, memories[0] as Uint8Array, 100);
+  });
+
   it("of machines that are too large are neither saved nor restored nor imported", async () => {
     const { guest, saved } = await threeSnapshots();
     const small = await SnapshotStore.open(storage, { maxImageBytes: MEMORY_BYTES });
@@ -157,6 +169,51 @@ describe("snapshots", () => {
     await expect(small.import(await store.export(saved[0]?.id as string))).rejects.toMatchObject(tooLarge);
     expect(host.content).toBeUndefined();
     expect(guest.content.isRunning).toBe(true);
+  });
+});
+
+describe("files that were forged, with checksums that are right", () => {
+  async function forge(patch: Uint8Array, change: (header: PatchHeader) => object): Promise<Uint8Array> {
+    const header = JSON.parse(new TextDecoder().decode(patch.subarray(32, 544)));
+    const body = new TextEncoder().encode(JSON.stringify({ ...header, ...change(header) }).padEnd(512));
+    return concat([patch.subarray(0, 16), encodeFrame(await loadChecksum(), 1, 0, body), patch.subarray(544)]);
+  }
+
+  it("are refused where they do not make what they promise, or something too large", async () => {
+    const { saved } = await threeSnapshots();
+    const patch = await store.export(saved[2]?.id as string);
+    const elsewhere = await SnapshotStore.open(memoryStorage());
+    const digest = "0".repeat(64);
+    for (const [change, code] of [
+      [({ next }: PatchHeader) => ({ next: { ...next, digest } }), "snapshot-malformed"],
+      [({ next }: PatchHeader) => ({ next: { ...next, byteLength: next.byteLength + 4096 } }), "snapshot-malformed"],
+      [({ next }: PatchHeader) => ({ next: { ...next, byteLength: 2 ** 40 } }), "snapshot-too-large"],
+      [({ base }: PatchHeader) => ({ base: { ...base, digest } }), "snapshot-base"],
+    ] as const) {
+      await expect(elsewhere.import(await forge(patch, change))).rejects.toMatchObject({ code });
+    }
+    expect(await elsewhere.list()).toEqual([]);
+    await elsewhere.import(await forge(patch, () => ({})));
+  });
+
+  it("are refused where they hold no machine", async () => {
+    folder.write("empty", new Uint8Array(0));
+    folder.write("text", new TextEncoder().encode("no machine"));
+    await diffImages(folder.at("empty"), folder.at("text"), folder.at("patch"));
+    await expect(store.import(folder.read("patch"))).rejects.toMatchObject({ code: "snapshot-malformed" });
+  });
+
+  it("stand in the list where they are damaged, and can be removed", async () => {
+    const { guest, saved } = await threeSnapshots();
+    const name = `${saved[2]?.id}.patch`;
+    await storage.write(name, (await storage.read(name)).subarray(0, 100));
+    const fresh = await SnapshotStore.open(storage);
+    const damaged = (await fresh.list()).filter(({ patch }) => patch === undefined);
+    expect(damaged.map(({ id }) => id)).toEqual([saved[2]?.id]);
+    const restored = fresh.restore(saved[2]?.id as string, new MemoryHost());
+    await expect(restored).rejects.toMatchObject({ code: "snapshot-malformed" });
+    await fresh.remove(saved[2]?.id as string);
+    expect((await fresh.save(guest)).id).toBe(saved[2]?.id);
   });
 });
 
