@@ -26,6 +26,7 @@ const SYSTEM = [
   "test/package.test.ts",
   "test/relay/live.test.ts",
   "test/relay/relay.test.ts",
+  "test/transport/browser-transports.test.ts",
   "test/transport/conformance.test.ts",
   "test/transport/resumable-migration.test.ts",
   "test/transport/tls.test.ts",

@@ -59,6 +59,7 @@ export { type EncodedPages, PageEncoder, type PageEncoderOptions } from "./page/
 export { PageError, type PageErrorCode } from "./page/errors.js";
 export type { PageSpace } from "./page/limits.js";
 export type { Connection, Peer } from "./transport/connection.js";
+export { dataChannelConnection } from "./transport/data-channel.js";
 export { TransportError, type TransportErrorCode } from "./transport/errors.js";
 export { type DelayOptions, delayConnection } from "./transport/latency.js";
 export { type BandwidthOptions, limitBandwidth } from "./transport/limit.js";
@@ -68,6 +69,14 @@ export { pipeConnections } from "./transport/pipe.js";
 export { type ResumableConnectOptions, resumableConnect } from "./transport/resumable.js";
 export { ResumableAcceptor, type ResumableAcceptorOptions } from "./transport/resumable-acceptor.js";
 export type { ResumableOptions, ResumableState } from "./transport/resumable-options.js";
+export { openTabConnection, type TabOptions } from "./transport/tab.js";
+export {
+  answerOffer,
+  type ConnectionAnswer,
+  type ConnectionOffer,
+  type OfferOptions,
+  offerConnection,
+} from "./transport/webrtc.js";
 export {
   connectWebSocket,
   type WebSocketConnectOptions,

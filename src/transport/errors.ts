@@ -6,7 +6,8 @@ export type TransportErrorCode =
   | "connect-failed"
   | "not-authenticated"
   | "credentials"
-  | "session-unknown";
+  | "session-unknown"
+  | "code-malformed";
 
 /** Every error that connections throw. */
 export class TransportError extends Error {

@@ -8,6 +8,7 @@ import { connectionPair } from "../../src/transport/pair.js";
 import { pipeConnections } from "../../src/transport/pipe.js";
 import { resumableConnect } from "../../src/transport/resumable.js";
 import { ResumableAcceptor } from "../../src/transport/resumable-acceptor.js";
+import { openTabConnection } from "../../src/transport/tab.js";
 import { connectTcp, listenTcp } from "../../src/transport/tcp.js";
 import { connectTls, listenTls } from "../../src/transport/tls.js";
 import { connectWebSocket, listenWebSocket } from "../../src/transport/websocket-server.js";
@@ -88,6 +89,14 @@ const webSocket: Ends = {
       (port) => connectWebSocket(`ws://${host}:${port}`),
     ),
 };
+const tabs: Ends = {
+  name: "tabs",
+  bufferedBytes: 4 * MIB,
+  open() {
+    const name = crypto.randomUUID();
+    return Promise.all([openTabConnection(name), openTabConnection(name)]);
+  },
+};
 /** Two message ports, joined in the middle. */
 const pipe: Ends = {
   name: "pipe",
@@ -144,6 +153,7 @@ export const allEnds: readonly Ends[] = [
   tcp,
   tls,
   webSocket,
+  tabs,
   pipe,
   wrapped("limit", pair, 2 * MIB, (inner) => limitBandwidth(inner, fast)),
   wrapped("limit", tls, 2 * MIB, (inner) => limitBandwidth(inner, fast)),
