@@ -22,11 +22,28 @@ describe.skipIf(chromiumPath === undefined)("in Chromium (skipped where it is no
     const page = new Uint8Array(4096);
     page.set(new TextEncoder().encode("a page"));
     const digest = (await createXXHash128()).update(page).digest("hex");
+    expect(await outputOf(exampleIn("docs/embedding.md", "html", "browser"))).toBe(
+      `${BigInt(`0x${digest.slice(16)}`)}`,
+    );
+  });
+
+  it.each(["workers", "snapshots"])("the example %s of docs/browser.md shows what it says", async (name) => {
+    const importMap = exampleIn("docs/browser.md", "html", "workers").match(/.*?<\/script>/s)?.[0];
+    const example = exampleIn("docs/browser.md", "html", name);
+    const shown = await outputOf(name === "workers" ? example : `${importMap}${example}`);
+    expect(`${shown}\n`).toBe(exampleIn("docs/browser.md", "text", name));
+  });
+
+  /** What a page shows once it shows something. */
+  async function outputOf(body: string): Promise<string | null> {
     const tab = await browser.newPage();
-    const body = exampleIn("docs/embedding.md", "html", "browser");
     await tab.route(`${server.origin}/`, (route) => route.fulfill({ contentType: "text/html", body }));
+    // The package, as it would be installed.
+    await tab.route(`${server.origin}/node_modules/pageferry/**`, (route) =>
+      route.continue({ url: route.request().url().replace("/node_modules/pageferry", "") }),
+    );
     await tab.goto(`${server.origin}/`);
     await tab.waitForFunction(() => document.querySelector("output")?.textContent !== "");
-    expect(await tab.textContent("output")).toBe(`${BigInt(`0x${digest.slice(16)}`)}`);
-  });
+    return await tab.textContent("output");
+  }
 });
