@@ -31,7 +31,9 @@ export class ActionBar {
   readonly #progress = byId<HTMLProgressElement>("progress");
 
   constructor(actions: ActionBarActions) {
-    this.#primary.addEventListener("click", actions.primary);
+    this.#primary.addEventListener("click", () => {
+      if (this.#primary.ariaDisabled !== "true") actions.primary();
+    });
     this.#cut.addEventListener("click", actions.cut);
     byId("cancel").addEventListener("click", actions.cancel);
   }
@@ -39,18 +41,16 @@ export class ActionBar {
   /** Shows what the page is about, and what the button does next. */
   show(situation: Situation, where: Where): void {
     const isMoving = situation.is === "moving" || situation.is === "awaiting";
-    const hadFocus = this.#section.contains(document.activeElement) && document.activeElement !== this.#section;
+    const hadFocus = document.activeElement;
     this.#section.dataset["situation"] = situation.is;
     this.#movingButtons.hidden = !isMoving;
     this.#cut.hidden = situation.is === "awaiting";
     this.#primary.hidden = isMoving;
-    this.#primary.disabled = situation.is === "starting";
+    // Not `disabled`, which would take the focus away from it.
+    this.#primary.setAttribute("aria-disabled", String(situation.is === "starting" || situation.is === "both"));
     if (!isMoving && situation.is !== "starting") this.showProgress(undefined);
     this.#showWords(situation, where);
-    // Whoever pressed a button that has gone is still at this place.
-    const hasLost = hadFocus && (document.activeElement === document.body || document.activeElement === null);
-    if (hasLost && situation.is !== "starting")
-      (isMoving ? this.#section : this.#primary).focus({ preventScroll: true });
+    this.#keepFocus(hadFocus, isMoving);
   }
 
   /** How far fetching or moving is, from 0 to 1; undefined: nothing is going on. */
@@ -64,16 +64,25 @@ export class ActionBar {
     this.showProgress(share ?? 0);
   }
 
-  /** A move is so far. */
-  showMove(progress: Progress): void {
-    const { phase, round, pagesScanned, pagesTotal, transferredBytes, estimatedTimeLeftMs } = progress;
-    const left = estimatedTimeLeftMs === undefined ? "" : `, about ${formatMs(estimatedTimeLeftMs)} left`;
+  /** A move is so far, and takes so much longer, if that can be told. */
+  showMove(progress: Progress, secondsLeft: number | null): void {
+    const { phase, round, pagesScanned, pagesTotal, transferredBytes } = progress;
+    const left = secondsLeft === null ? "" : `, about ${formatMs(secondsLeft * 1000)} left`;
     const done = `${formatBytes(transferredBytes)} sent${left}`;
     this.showProgress(round === 0 ? (0.85 * pagesScanned) / pagesTotal : phase === "copying" ? 0.9 : 0.97);
     if (phase === "setup") setText(this.#detail, "The other side makes room.");
     else if (phase !== "copying") setText(this.#detail, `The rest follows while it stands still; ${done}.`);
     else if (round === 0) setText(this.#detail, `All memory is copied once while it runs; ${done}.`);
     else setText(this.#detail, `What has changed meanwhile is sent again (round ${round}); ${done}.`);
+  }
+
+  /** Whoever pressed a button that has gone stays at this place. */
+  #keepFocus(hadFocus: Element | null, isMoving: boolean): void {
+    if (hadFocus === null || !this.#section.contains(hadFocus)) return;
+    const isAtRest = hadFocus === this.#section && !isMoving;
+    if (isAtRest || hadFocus.getClientRects().length === 0) {
+      (isMoving ? this.#section : this.#primary).focus({ preventScroll: true });
+    }
   }
 
   #showWords(situation: Situation, where: Where): void {
@@ -113,6 +122,9 @@ export class ActionBar {
           `It stood still for ${formatMs(situation.report.downtimeMs)}. It can be sent back from there.`,
         );
         break;
+      case "both":
+        say("Move it", "Both sides have a machine.", "Switch one off, and the other can move there.");
+        break;
       case "here":
         this.#showHere(situation, where, say);
     }
@@ -127,11 +139,7 @@ export class ActionBar {
     const name = isLeft ? "left" : "right";
     const button = where !== "here" ? `Move it ${PLACES[where]}` : isLeft ? "Move it to the right" : "Move it back";
     if (report === undefined) {
-      say(
-        button,
-        `The machine runs on the ${name}.`,
-        "Type into its screen or give it work, and then move it: it will hardly notice.",
-      );
+      say(button, `The machine runs on the ${name}.`, "Use it as you like, and then move it: it will hardly notice.");
     } else {
       const figures = `${formatBytes(report.transferredBytes)} went over the link for ${formatBytes(report.ramBytes)} of memory.`;
       say(

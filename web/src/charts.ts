@@ -100,6 +100,11 @@ export class Charts {
     this.#askForFrame();
   }
 
+  /** How much longer the move takes, as the chart shows it. */
+  get secondsLeft(): number | null {
+    return this.#series.moments.at(-1)?.secondsLeft ?? null;
+  }
+
   /** The style sheet's colours have changed. */
   recolor(): void {
     for (const chart of this.#charts) chart.rebuild();
@@ -191,7 +196,8 @@ class Chart {
           return {
             stroke,
             width: isStacked ? 0 : 2,
-            points: { show: false },
+            // What is told once a round is a point more often than a line.
+            points: { show: color === "--chart-2", size: 5, fill: stroke },
             spanGaps: true,
             ...(isFilled === true && { fill }),
           };

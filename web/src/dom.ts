@@ -32,6 +32,29 @@ export function button(text: string, onClick: () => void, className = ""): HTMLB
   return made;
 }
 
+/** How long a question on a button stands. */
+const QUESTION_MS = 3000;
+
+/** A button that asks back, and does what it is for when it is pressed once more. */
+export function confirmedButton(text: string, question: string, onClick: () => void): HTMLButtonElement {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const calm = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    setText(made, text);
+  };
+  const made = button(text, () => {
+    if (timer !== undefined) {
+      calm();
+      onClick();
+      return;
+    }
+    setText(made, question);
+    timer = setTimeout(calm, QUESTION_MS);
+  });
+  return made;
+}
+
 /** Sets a text only where it differs, so that screen readers are not told the same again. */
 export function setText(target: HTMLElement, text: string): void {
   if (target.textContent !== text) target.textContent = text;

@@ -11,6 +11,7 @@ export function formatBytes(bytes: number): string {
 
 /** A time for people: `47 ms`, `1.2 s`, `2 min 5 s`. */
 export function formatMs(ms: number): string {
+  if (ms === 0) return "0 ms";
   if (ms < 9.95) return `${ms.toFixed(1)} ms`;
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;

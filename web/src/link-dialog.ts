@@ -1,6 +1,5 @@
-import type { Connection } from "pageferry";
+import { answerOffer, type Connection, connectWebSocket, offerConnection } from "pageferry";
 import { button, element, setText } from "./dom.js";
-import { answerOffer, connectWebSocket, offerConnection } from "./elsewhere.js";
 import { sentenceOf } from "./sentences.js";
 import { TabPeer } from "./tab-peer.js";
 

@@ -1,5 +1,5 @@
 import type { MachineState } from "pageferry";
-import { button, element, setText } from "./dom.js";
+import { button, confirmedButton, element, setText } from "./dom.js";
 import { formatClock, formatPace } from "./format.js";
 import { Sparkline } from "./sparkline.js";
 import { Screen } from "./terminal.js";
@@ -41,6 +41,8 @@ export interface PanelActions {
   readonly type: (text: string) => void;
   readonly work: (workload: Workload) => void;
   readonly togglePause: () => void;
+  /** Throws the machine away; the person has been asked. */
+  readonly switchOff: () => void;
 }
 
 /** A machine as one sees it: its screen and keyboard, its state, clock and pace, and what it shall do. */
@@ -57,9 +59,12 @@ export class MachinePanel {
   readonly #emptyText = element("p");
   readonly #works: ReadonlyMap<Workload, HTMLButtonElement>;
   readonly #pause: HTMLButtonElement;
+  readonly #off: HTMLButtonElement;
   #shown: MachineState = "empty";
   #isElsewhere = false;
   #canAct = false;
+  #isHere = false;
+  #hasScreen = false;
 
   constructor(root: HTMLElement, place: string, actions: PanelActions) {
     this.#root = root;
@@ -72,6 +77,7 @@ export class MachinePanel {
       }),
     );
     this.#pause = button("Pause", actions.togglePause, "pause");
+    this.#off = confirmedButton("Switch off", "Really?", actions.switchOff);
     this.#empty.append(this.#emptyText);
     const box = element("div", { className: "screen" }, this.#empty);
     this.screen = new Screen(box, `Screen and keyboard of the machine on the ${place}`, actions.type);
@@ -85,7 +91,12 @@ export class MachinePanel {
         this.#state,
       ),
       box,
-      element("div", { className: "machine-foot" }, group, this.#pause),
+      element(
+        "div",
+        { className: "machine-foot" },
+        group,
+        element("div", { className: "power" }, this.#pause, this.#off),
+      ),
       element(
         "div",
         { className: "machine-foot" },
@@ -136,17 +147,27 @@ export class MachinePanel {
     this.#root.dataset["state"] = state;
     this.#state.innerHTML = `<svg viewBox="0 0 16 16" aria-hidden="true">${shape}</svg>`;
     this.#state.append(word);
-    const isHere = state !== "empty" && state !== "elsewhere" && state !== "arriving";
-    this.#empty.hidden = isHere;
+    this.#isHere = state !== "empty" && state !== "elsewhere" && state !== "arriving";
+    if (!this.#isHere && state !== "arriving") this.#hasScreen = false;
+    this.#empty.hidden = this.#isHere && this.#hasScreen;
     this.#canAct = state === "running" || state === "leaving";
     if (!this.#canAct) for (const work of this.#works.values()) work.disabled = true;
-    this.#pause.disabled = state !== "running" && state !== "paused";
-    setText(this.#pause, state === "paused" ? "Go on" : "Pause");
-    if (!isHere) this.#forget();
+    this.#off.disabled = state !== "running" && state !== "paused" && state !== "in-doubt";
+    this.#pause.disabled = this.#off.disabled;
+    setText(this.#pause, state === "paused" || state === "in-doubt" ? "Go on" : "Pause");
+    if (!this.#isHere) this.#forget();
   }
 
   showWork(workload: Workload | undefined): void {
     for (const [each, work] of this.#works) work.setAttribute("aria-pressed", String(each === workload));
+  }
+
+  /** The machine has printed something, so that there is something to see. */
+  async print(bytes: Uint8Array, isPast: boolean): Promise<void> {
+    this.#hasScreen = true;
+    this.#empty.hidden = this.#isHere;
+    if (isPast) await this.screen.clear();
+    await this.screen.write(bytes);
   }
 
   /** The machine has told its uptime: then it also takes workloads, which one that is nothing but memory does not. */

@@ -12,6 +12,8 @@ export type Situation =
   | { readonly is: "starting" }
   /** A machine is on this side. */
   | { readonly is: "here"; readonly on: Side; readonly report: MigrationReport | undefined }
+  /** Both sides have a machine, so that neither can move to the other. */
+  | { readonly is: "both" }
   | { readonly is: "moving"; readonly from: Side; readonly to: Where }
   /** A machine from elsewhere is waited for, or on its way. */
   | { readonly is: "awaiting"; readonly on: Side; readonly hasBegun: boolean }
@@ -22,7 +24,8 @@ export type Situation =
 export interface MoverEvents {
   readonly onSituation: (situation: Situation) => void;
   readonly onReport: (report: MigrationReport) => void;
-  readonly onFault: (error: unknown, fate: Fate) => void;
+  /** `where` is where the other side is. */
+  readonly onFault: (error: unknown, fate: Fate, where: Where) => void;
 }
 
 /** Starts machines, moves them between the two sides and to and from elsewhere, and knows where the machine is. */
@@ -42,6 +45,10 @@ export class Mover {
     this.#events = events;
   }
 
+  get sides(): readonly [left: Side, right: Side] {
+    return [this.left, this.right];
+  }
+
   get situation(): Situation {
     return this.#situation;
   }
@@ -54,19 +61,25 @@ export class Mover {
   async start(load: () => Promise<MachineSource>): Promise<void> {
     this.#enter({ is: "starting" });
     try {
-      for (const side of [this.left, this.right]) if (side.state !== "empty") await side.discard();
+      for (const side of this.sides) if (side.state !== "empty") await side.discard();
       const machine = await load();
       await (await this.left.worker()).start(machine);
       this.#enter({ is: "here", on: this.left, report: undefined });
     } catch (error) {
       this.#enter({ is: "empty" });
-      this.#events.onFault(error, "nothing");
+      this.#events.onFault(error, "nothing", "here");
     }
   }
 
-  /** A machine has been put on this side by somebody else: from a snapshot. */
-  arrived(on: Side): void {
-    this.#enter({ is: "here", on, report: undefined });
+  /** A machine has come to this side, or gone from it, otherwise than by a move. */
+  settle(changed: Side): void {
+    const { is } = this.#situation;
+    if (is === "starting" || is === "moving" || is === "awaiting") return;
+    const [left, right] = this.sides;
+    const holder = changed.hasMachine ? changed : this.other(changed);
+    if (left.hasMachine && right.hasMachine) this.#enter({ is: "both" });
+    else if (holder.hasMachine) this.#enter({ is: "here", on: holder, report: undefined });
+    else if (is !== "gone") this.#enter({ is: "empty" });
   }
 
   /** Moves the machine to the other side of the page. */
@@ -116,7 +129,7 @@ export class Mover {
       );
     } catch (error) {
       this.#enter(before);
-      this.#events.onFault(error, "stays-there");
+      this.#events.onFault(error, "stays-there", this.#settings.where);
     } finally {
       this.#stopWaiting = undefined;
     }
@@ -133,7 +146,7 @@ export class Mover {
       await this.#takeIn(on, connection);
     } catch (error) {
       this.#enter(before);
-      this.#events.onFault(error, "stays-there");
+      this.#events.onFault(error, "stays-there", this.#settings.where);
     }
   }
 
@@ -144,11 +157,6 @@ export class Mover {
 
   cut(): void {
     this.#moving?.cut();
-  }
-
-  /** A side's machine has crashed, or its worker has. */
-  crashed(side: Side): void {
-    if (this.#situation.is === "here" && this.#situation.on === side) this.#enter({ is: "empty" });
   }
 
   async #takeIn(on: Side, connection: Connection): Promise<void> {
@@ -163,13 +171,14 @@ export class Mover {
     this.#enter({ is: "moving", from, to });
     try {
       this.#moving = await from.worker();
+      if (from.state === "paused") await this.#moving.resume();
       this.#events.onReport(await migrate(this.#moving));
     } catch (error) {
       const report = (error as { readonly report?: MigrationReport }).report;
       const fate: Fate = from.state === "failed" ? "crashed" : codeOf(error) === "in-doubt" ? "in-doubt" : "goes-on";
       this.#enter(from.state === "failed" ? { is: "empty" } : before);
       if (report !== undefined) this.#events.onReport(report);
-      this.#events.onFault(error, fate);
+      this.#events.onFault(error, fate, to);
     } finally {
       this.#moving = undefined;
     }

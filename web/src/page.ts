@@ -12,6 +12,8 @@ import { sentenceOf } from "./sentences.js";
 import { Settings, type Where } from "./settings.js";
 import { Side, type SideEvents } from "./side.js";
 import { roleOf } from "./side-roles.js";
+import { SnapshotShelf } from "./snapshot-shelf.js";
+import { SnapshotsPanel } from "./snapshots-panel.js";
 import type { TabPeer } from "./tab-peer.js";
 import { setUpTheme } from "./theme.js";
 
@@ -46,6 +48,7 @@ export class Page {
   readonly #settings = new Settings(byId<HTMLFormElement>("settings"), () => this.#show(this.#mover.situation));
   readonly #actionBar: ActionBar;
   readonly #mover: Mover;
+  readonly #snapshots: SnapshotsPanel;
   /** The other tab, once a machine has gone there or come from there. */
   #peer: TabPeer | undefined;
 
@@ -56,9 +59,9 @@ export class Page {
     this.#mover = new Mover(left, right, this.#settings, {
       onSituation: (situation) => this.#show(situation),
       onReport: (report) => this.#reports.show(report, this.#map.end()),
-      onFault: (error, fate) => {
+      onFault: (error, fate, where) => {
         this.#map.end();
-        this.#notices.show(sentenceOf(error, fate), "fault");
+        this.#notices.show(sentenceOf(error, fate, where), "fault");
       },
     });
     this.#actionBar = new ActionBar({
@@ -66,8 +69,13 @@ export class Page {
       cut: () => this.#mover.cut(),
       cancel: () => this.#mover.cancel(),
     });
+    this.#snapshots = new SnapshotsPanel(byId("snapshots"), new SnapshotShelf(this.#mover), (error) =>
+      this.#notices.show(sentenceOf(error, this.#mover.situation.is === "here" ? "runs-on" : "nothing"), "fault"),
+    );
     setUpTheme(byId<HTMLButtonElement>("theme"), () => this.#charts.recolor());
     this.#show(this.#mover.situation);
+    // Lists them by a worker, which makes that of the machine to come ready too.
+    void this.#snapshots.refresh();
   }
 
   /** Takes in the machine that another tab sends; it has opened this page by a link. */
@@ -81,7 +89,7 @@ export class Page {
     return {
       onState: (side, reason) => {
         if (side.state !== "failed") return;
-        this.#mover.crashed(side);
+        this.#mover.settle(side);
         this.#notices.show(sentenceOf(new Error(reason ?? "The machine has crashed."), "crashed"), "fault");
       },
       onNews: (news) => {
@@ -92,7 +100,7 @@ export class Page {
         const { progress } = news;
         this.#map.scanned(progress.pagesScanned, progress.pagesTotal, progress.round);
         this.#charts.add(progress);
-        this.#actionBar.showMove(progress);
+        this.#actionBar.showMove(progress, this.#charts.secondsLeft);
       },
     };
   }
@@ -101,6 +109,7 @@ export class Page {
   async #act(): Promise<void> {
     this.#notices.clear();
     const { where } = this.#settings;
+    if (this.#mover.situation.is === "both") return;
     if (this.#mover.situation.is !== "here") await this.#mover.start(() => this.#load());
     else if (where === "here") await this.#mover.moveHere();
     else if (where === "tab") await this.#moveToTab();
@@ -153,12 +162,12 @@ export class Page {
 
   #show(situation: Situation): void {
     const { where, linkText } = this.#settings;
-    const { left, right } = this.#mover;
+    const { left, sides } = this.#mover;
     this.#actionBar.show(situation, where);
     this.#settings.isLocked = situation.is === "moving" || situation.is === "awaiting";
     setText(byId("link-text"), linkText);
     let source = left;
-    for (const side of [left, right]) {
+    for (const side of sides) {
       const role = roleOf(situation, side, left, where);
       if (role.isSource) source = side;
       side.panel.showRole(role.isSource ? "Source" : "Destination", role.place);
@@ -166,6 +175,8 @@ export class Page {
       side.panel.showEmpty(role.emptyText, ...(role.canWait ? [waits] : []));
       side.panel.isElsewhere = role.isElsewhere;
     }
+    const isAtRest = situation.is !== "starting" && !this.#settings.isLocked;
+    this.#snapshots.allow(isAtRest && sides.some(({ hasMachine }) => hasMachine), isAtRest && situation.is !== "both");
     byId("link").dataset["active"] = String(situation.is === "moving");
     byId("link").dataset["direction"] = source === left ? "right" : "left";
     if (situation.is === "moving") {

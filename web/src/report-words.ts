@@ -11,6 +11,8 @@ export interface Finding {
   readonly term: string;
   readonly figure: string;
   readonly sentence: string;
+  /** What the sentence leads up to, one by one. */
+  readonly parts?: readonly string[];
 }
 
 /** What stands there before a machine has moved. */
@@ -95,32 +97,25 @@ function totalOf({ totalTimeMs, downtimeMs, rounds, strategy }: MigrationReport)
 }
 
 function sentOf(report: MigrationReport): Finding {
-  const { ramBytes, transferredBytes, pageBytes, rounds } = report;
+  const { ramBytes, transferredBytes, pageBytes, stateBytes, rounds, outcome } = report;
+  const finding = { title: "Over the link went", term: "transferred", figure: formatBytes(transferredBytes) };
+  const memory = `The machine has ${formatBytes(ramBytes)} of memory (RAM)`;
+  if (outcome === "failed" || outcome === "cancelled") {
+    return { ...finding, sentence: `${memory}. The other side has thrown away what it had received of it.` };
+  }
   const { zero, fill, dup, delta, novel } = totalsOf(report);
-  const first = rounds[0];
   const pageCount = Math.round(ramBytes / pageBytes);
-  const skipped = first === undefined ? 0 : pageCount - first.pagesDirty;
-  const reasons = [
-    skipped > 0 &&
-      report.outcome === "completed" &&
-      `${formatThings(skipped, "page")} of ${formatCount(pageCount)} were empty from the start and did not travel at all`,
-    zero > 0 && `${formatCount(zero)} were empty by then (zero)`,
-    fill > 0 && `${formatCount(fill)} had one value over and over (fill)`,
+  const skipped = pageCount - (rounds[0]?.pagesDirty ?? 0);
+  const parts = [
+    skipped > 0 && `${formatCount(skipped)} of its ${formatCount(pageCount)} pages were empty and did not travel`,
+    novel > 0 && `${formatCount(novel)} were sent whole (novel)${compressedBy(report)}`,
     dup > 0 && `${formatCount(dup)} were copies of others (dup)`,
     delta > 0 && `of ${formatCount(delta)} only the changes were sent (delta)`,
-    novel > 0 && `${formatCount(novel)} were sent whole (novel)${compressedBy(report)}`,
-  ].filter((reason) => reason !== false);
-  const memory = `The machine has ${formatBytes(ramBytes)} of memory (RAM). `;
-  const state =
-    report.stateBytes === 0
-      ? ""
-      : ` The state of its processor and devices (${formatBytes(report.stateBytes)}) is counted with it.`;
-  return {
-    title: "Over the link went",
-    term: "transferred",
-    figure: formatBytes(transferredBytes),
-    sentence: `${memory}${reasons.length === 0 ? "Nothing of it travelled." : `${listed(reasons)}.`}${state}`,
-  };
+    fill > 0 && `${formatCount(fill)} had one value over and over (fill)`,
+    zero > 0 && `${formatCount(zero)} were all zeros (zero)`,
+    stateBytes > 0 && `${formatBytes(stateBytes)} of that is the state of its processor and devices`,
+  ].filter((part) => part !== false);
+  return { ...finding, sentence: `${memory}, but little of it travels as it is:`, parts };
 }
 
 function compressedBy({ compression: { batches } }: MigrationReport): string {
@@ -157,11 +152,4 @@ function outcomeOf({ outcome, error }: MigrationReport): Finding {
     figure: outcome === "cancelled" ? "Cancelled" : outcome === "in-doubt" ? "In doubt" : "Not done",
     sentence: outcome === "cancelled" ? where : `${error?.message ?? ""} ${where}`.trim(),
   };
-}
-
-/** `a`, `a and b`, `a, b and c`. */
-function listed(parts: readonly string[]): string {
-  const start = parts.slice(0, -1).join(", ");
-  const text = start === "" ? (parts[0] ?? "") : `${start}, and ${parts.at(-1)}`;
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -28,13 +28,14 @@ export class ReportView {
 }
 
 function findingsElement(findings: readonly Finding[]): HTMLElement {
-  const parts = findings.map(({ title, term, figure, sentence }) =>
+  const parts = findings.map(({ title, term, figure, sentence, parts = [] }) =>
     element(
       "div",
       { className: "finding" },
       element("h3", {}, title, " ", element("small", {}, `(${term})`)),
       element("p", { className: "figure" }, figure),
       element("p", {}, sentence),
+      ...(parts.length === 0 ? [] : [element("ul", {}, ...parts.map((part) => element("li", {}, part)))]),
     ),
   );
   return element("div", { className: "findings" }, ...parts);

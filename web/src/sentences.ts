@@ -1,19 +1,20 @@
+import type { Where } from "./settings.js";
+
 /** What becomes of the machine when something fails. */
-export type Fate = "goes-on" | "in-doubt" | "crashed" | "stays-there" | "nothing";
+export type Fate = "goes-on" | "runs-on" | "in-doubt" | "crashed" | "stays-there" | "nothing";
 
 const FATES: Readonly<Record<Fate, string>> = {
   "goes-on": "Nothing is lost: the machine goes on where it was.",
+  "runs-on": "The machine here runs on as before.",
   "in-doubt": "It stands still here, since it may run over there. Let it go on only if it does not.",
   crashed: "It cannot go on. Start a new one, or restore a snapshot.",
   "stays-there": "The machine stays where it is.",
   nothing: "",
 };
 
-/** A sentence for each code of an error; the error's own message stands where none is better. */
+/** Sentences for the codes of errors whose own message is for those who know the engine; all others speak for themselves. */
 const SENTENCES: Readonly<Record<string, string>> = {
   cancelled: "The move was cancelled.",
-  "connection-lost": "The link was cut.",
-  "connect-failed": "There is no connection to the other side.",
   closed: "The other side has closed the connection.",
   timeout: "The other side has not answered for a long time.",
   "content-differs": "What arrived was not what had been sent, so the other side threw it away.",
@@ -30,14 +31,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   "simd-missing":
     "This browser has no WebAssembly SIMD, which moving memory needs. A current Chrome, Edge, Firefox or Safari has it.",
   "worker-failed": "The worker that runs the machine has failed.",
-  "code-malformed": "This is no code of a pageferry page.",
-  "no-network": "This computer has no network that a direct connection could use.",
-  "snapshot-malformed": "This snapshot is damaged, or no snapshot at all.",
-  "snapshot-unfit": "This snapshot is of a machine of another size or version.",
-  "snapshot-base": "This snapshot builds on another one that is not here.",
-  "storage-full": "The browser's storage is full, so the snapshot was not saved.",
   "state-malformed": "The machine's state is damaged.",
-  "image-malformed": "The saved Linux is damaged.",
 };
 
 /** Of these the error's own message tells more than a sentence for all of them could. */
@@ -45,21 +39,24 @@ const TELLS_MORE: ReadonlySet<string> = new Set([
   "refused",
   "peer-failed",
   "machine-unfit",
-  "code-malformed",
-  "connect-failed",
-  "snapshot-base",
-  "snapshot-unfit",
-  "snapshot-malformed",
-  "storage-full",
+  "memory-limit",
   "not-converging",
 ]);
 
-/** What went wrong, and what becomes of the machine, for a person. */
-export function sentenceOf(error: unknown, fate: Fate): string {
-  const known = SENTENCES[codeOf(error) ?? ""];
+/** How a lost connection shows, by what is at its other end. */
+const LOST: Readonly<Record<Where, string>> = {
+  here: "The link was cut.",
+  tab: "The other tab was closed, or the link to it was cut.",
+  computer: "The other computer has gone, or the link to it was cut.",
+  node: "Node has gone, or the link to it was cut.",
+};
+
+/** What went wrong, and what becomes of the machine, for a person. `where` is where the other side is. */
+export function sentenceOf(error: unknown, fate: Fate, where: Where = "here"): string {
+  const code = codeOf(error) ?? "";
   const own = messageOf(error);
-  const what =
-    known === undefined ? own : TELLS_MORE.has(codeOf(error) ?? "") && own !== "" ? joined(known, own) : known;
+  const known = code === "connection-lost" ? LOST[where] : SENTENCES[code];
+  const what = known === undefined ? own : TELLS_MORE.has(code) ? joined(known, own) : known;
   return [what, FATES[fate]].filter((part) => part !== "").join(" ");
 }
 

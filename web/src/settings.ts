@@ -8,6 +8,7 @@ const WHERE: readonly Where[] = ["here", "tab", "computer", "node"];
 /** The form of settings. What it says at the moment a move begins holds for that move. */
 export class Settings {
   readonly #form: HTMLFormElement;
+  #isLocked = false;
 
   /** `onChange` is called when the person has changed something. */
   constructor(form: HTMLFormElement, onChange: () => void) {
@@ -30,8 +31,13 @@ export class Settings {
     return this.#select("link").selectedOptions[0]?.text ?? "";
   }
 
+  get isLocked(): boolean {
+    return this.#isLocked;
+  }
+
   /** While a machine moves, nothing can be chosen. */
   set isLocked(isLocked: boolean) {
+    this.#isLocked = isLocked;
     for (const select of this.#form.querySelectorAll("select")) select.disabled = isLocked;
   }
 

@@ -30,13 +30,10 @@ export function roleOf(situation: Situation, side: Side, left: Side, where: Wher
     case "moving": {
       const isSource = side === (situation.is === "here" ? situation.on : situation.from);
       if (isSource || elsewhere === undefined) {
-        return {
-          isSource,
-          place: here,
-          emptyText: "The machine will appear here.",
-          canWait: false,
-          isElsewhere: false,
-        };
+        const emptyText = isSource
+          ? "It has no screen: it is memory that keeps changing."
+          : "The machine will appear here.";
+        return { isSource, place: here, emptyText, canWait: false, isElsewhere: false };
       }
       const emptyText = `The machine will appear in ${elsewhere}.`;
       return { isSource, place: elsewhere, emptyText, canWait: false, isElsewhere: true };
@@ -52,7 +49,9 @@ export function roleOf(situation: Situation, side: Side, left: Side, where: Wher
       const emptyText = isSource ? "The machine comes from elsewhere." : "The machine will appear here.";
       return { isSource, place: isSource ? "elsewhere" : here, emptyText, canWait: false, isElsewhere: isSource };
     }
-    default: {
+    case "both":
+    case "starting":
+    case "empty": {
       const isSource = side === left;
       const emptyText = isSource ? "Linux will start here." : "The machine will appear here.";
       return { isSource, place: here, emptyText, canWait: !isSource && situation.is === "empty", isElsewhere: false };

@@ -27,7 +27,8 @@ export class Side {
     this.panel = new MachinePanel(root, place, {
       type: (text) => this.#withWorker((worker) => worker.type(text)),
       work: (workload) => this.#work(workload),
-      togglePause: () => this.#withWorker((worker) => (this.#state === "paused" ? worker.resume() : worker.pause())),
+      switchOff: () => void this.discard(),
+      togglePause: () => this.#withWorker((worker) => (this.#state === "running" ? worker.pause() : worker.resume())),
     });
   }
 
@@ -35,9 +36,9 @@ export class Side {
     return this.#state;
   }
 
-  /** Whether a machine is here that can be moved, paused or saved. */
+  /** Whether a machine is here that can go on. */
   get hasMachine(): boolean {
-    return this.#state === "running" || this.#state === "paused";
+    return this.#state === "running" || this.#state === "paused" || this.#state === "in-doubt";
   }
 
   /** What the machine does, as far as is known; it goes on doing it where it arrives. */
@@ -79,8 +80,7 @@ export class Side {
         this.#enter(news.state, news.reason);
         break;
       case "console":
-        if (news.isPast) void this.panel.screen.clear();
-        void this.panel.screen.write(news.bytes);
+        void this.panel.print(news.bytes, news.isPast);
         break;
       case "answer":
         this.#hearAnswer(news.line);

@@ -1,5 +1,4 @@
-import type { Connection } from "pageferry";
-import { openTabConnection } from "./elsewhere.js";
+import { type Connection, openTabConnection } from "pageferry";
 
 const NAME_BYTES = 12;
 /** Another tab may be opened whenever the person likes. */
