@@ -137,7 +137,9 @@ export class ActionBar {
   ): void {
     const isLeft = on.place.includes("left");
     const name = isLeft ? "left" : "right";
-    const button = where !== "here" ? `Move it ${PLACES[where]}` : isLeft ? "Move it to the right" : "Move it back";
+    // What has come from elsewhere, or from a snapshot, was not on the left before.
+    const back = report === undefined ? "Move it to the left" : "Move it back";
+    const button = where !== "here" ? `Move it ${PLACES[where]}` : isLeft ? "Move it to the right" : back;
     if (report === undefined) {
       say(button, `The machine runs on the ${name}.`, "Use it as you like, and then move it: it will hardly notice.");
     } else {

@@ -31,7 +31,7 @@ export class LinkDialog {
     const open = button("Open the tab", () => window.open(url, "_blank"), "primary");
     const asked = this.#ask("Move it to another tab", "Both tabs must be of this browser.", [
       {
-        title: "1. Open this page in another tab",
+        title: "Open this page in another tab",
         text: "The machine sets off as soon as the tab is there. This tab must stay open until it has arrived.",
         content: [
           row(
@@ -80,7 +80,12 @@ export class LinkDialog {
 
   /** To a process of Node at an address. */
   toNode(): Promise<Connection | undefined> {
-    return this.#askAddress("Move it to Node", "arrivals", "Run this where the machine is to go:", "Connect and move");
+    return this.#askAddress(
+      "Move it to Node",
+      "arrivals",
+      "The machine goes on in a process of Node, here or on another computer.",
+      "Connect and move",
+    );
   }
 
   /** From elsewhere: from another computer that has given a code, or from Node. A tab needs no asking: it opens this page by a link. */
@@ -123,7 +128,7 @@ export class LinkDialog {
     return this.#askAddress(
       "Fetch a machine from Node",
       "departures/linux",
-      "The machine must have been moved to:",
+      "A machine that was moved to Node before comes back.",
       "Fetch it",
     );
   }
@@ -131,25 +136,22 @@ export class LinkDialog {
   #askAddress(title: string, path: string, before: string, verb: string): Promise<Connection | undefined> {
     const address = element("input", { type: "url", value: `${NODE_ADDRESS}/${path}`, spellcheck: false });
     const token = element("input", { type: "password", autocomplete: "off" });
-    const connect = button(
-      verb,
-      () => {
-        const given = token.value.trim();
-        this.#try(connectWebSocket(address.value.trim(), given === "" ? {} : { token: given }));
-      },
-      "primary",
+    const form = element(
+      "form",
+      { className: "address", noValidate: true },
+      element("label", {}, element("span", {}, "Address"), address),
+      element("label", {}, element("span", {}, "Token"), token),
+      element("button", { type: "submit", className: "primary" }, verb),
     );
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const secret = token.value.trim();
+      this.#try(connectWebSocket(address.value.trim(), secret === "" ? {} : { token: secret }));
+    });
     const command = element("code", {}, `npx pageferry serve --origin ${location.origin}`);
     return this.#ask(title, before, [
       { title: "1. On the computer with Node", content: [command] },
-      {
-        title: "2. Its address, and its token if it asks for one",
-        content: [
-          element("label", {}, element("span", {}, "Address"), address),
-          element("label", {}, element("span", {}, "Token"), token),
-          row(connect),
-        ],
-      },
+      { title: "2. Its address, and its token if it asks for one", content: [form] },
     ]);
   }
 

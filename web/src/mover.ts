@@ -18,7 +18,12 @@ export type Situation =
   /** A machine from elsewhere is waited for, or on its way. */
   | { readonly is: "awaiting"; readonly on: Side; readonly hasBegun: boolean }
   /** The machine has left this page. */
-  | { readonly is: "gone"; readonly to: Exclude<Where, "here">; readonly report: MigrationReport };
+  | {
+      readonly is: "gone";
+      readonly from: Side;
+      readonly to: Exclude<Where, "here">;
+      readonly report: MigrationReport;
+    };
 
 /** What a mover tells. */
 export interface MoverEvents {
@@ -78,6 +83,7 @@ export class Mover {
     const [left, right] = this.sides;
     const holder = changed.hasMachine ? changed : this.other(changed);
     if (left.hasMachine && right.hasMachine) this.#enter({ is: "both" });
+    else if (this.#situation.is === "here" && this.#situation.on === holder && holder.hasMachine) return;
     else if (holder.hasMachine) this.#enter({ is: "here", on: holder, report: undefined });
     else if (is !== "gone") this.#enter({ is: "empty" });
   }
@@ -105,9 +111,10 @@ export class Mover {
   /** Moves the machine to somewhere else, over a connection that `connect` opens. */
   async moveAway(where: Exclude<Where, "here">, connection: Connection): Promise<void> {
     if (this.#situation.is !== "here") return;
-    await this.#move(this.#situation.on, where, async (worker) => {
+    const from = this.#situation.on;
+    await this.#move(from, where, async (worker) => {
       const report = await worker.migrate(connection, this.#settings.migrateOptions());
-      this.#enter({ is: "gone", to: where, report });
+      this.#enter({ is: "gone", from, to: where, report });
       return report;
     });
   }

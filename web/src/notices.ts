@@ -9,7 +9,7 @@ const SHAPES: Readonly<Record<Gravity, string>> = {
   fault: '<path d="M8 1.8 15 14H1z" fill="none"/><path d="M8 6.2v3.6m0 1.7v.5" fill="none"/>',
 };
 
-/** Sentences about what went wrong. They lie over the page, so that nothing moves, and stay until they are closed or the next thing is done. */
+/** What went wrong, in a sentence. It lies over the page, so that nothing moves, and stays until it is closed or the next thing happens. */
 export class Notices {
   readonly #region: HTMLElement;
 
@@ -24,9 +24,7 @@ export class Notices {
     const close = button("×", () => notice.remove(), "quiet");
     close.setAttribute("aria-label", "Close this message");
     notice.append(element("p", {}, sentence), close);
-    // What is said once more takes the place of what was said before.
-    for (const old of this.#region.children) if (old.querySelector("p")?.textContent === sentence) old.remove();
-    this.#region.append(notice);
+    this.#region.replaceChildren(notice);
   }
 
   clear(): void {

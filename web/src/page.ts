@@ -20,6 +20,8 @@ import { setUpTheme } from "./theme.js";
 const PAGE_BYTES = 4096;
 /** The size of the demo guest, for the map before it has started. */
 const DEMO_MEMORY_BYTES = 72 << 20;
+/** A tab that waits for the machine answers at once. */
+const PEER_PATIENCE_MS = 3000;
 /** What takes Linux's place where the page has none. */
 const MEMORY_MACHINE: MachineSource = Object.freeze({
   kind: "memory",
@@ -88,8 +90,8 @@ export class Page {
   #sideEvents(): SideEvents {
     return {
       onState: (side, reason) => {
-        if (side.state !== "failed") return;
         this.#mover.settle(side);
+        if (side.state !== "failed") return;
         this.#notices.show(sentenceOf(new Error(reason ?? "The machine has crashed."), "crashed"), "fault");
       },
       onNews: (news) => {
@@ -129,29 +131,24 @@ export class Page {
   async #moveToTab(): Promise<void> {
     const { situation } = this.#mover;
     if (situation.is !== "here") return;
-    const known = this.#peer;
-    const to =
-      known === undefined
-        ? await this.#dialog.toTab()
-        : { peer: known, connection: await this.#reach(known.connect()) };
-    if (to?.connection === undefined) return;
-    this.#peer = to.peer;
+    const to = (await this.#reachPeer()) ?? (await this.#dialog.toTab());
+    if (to === undefined) return;
     await this.#moveAway("tab", to.connection);
-    if (this.#mover.situation.is === "gone") await this.#mover.receiveBack(situation.on, to.peer.connect());
+    const hasGone = this.#mover.situation.is === "gone";
+    this.#peer = hasGone ? to.peer : undefined;
+    if (hasGone) await this.#mover.receiveBack(situation.on, to.peer.connect());
+  }
+
+  /** The tab that the machine came from, or was in before, as long as it waits for it. */
+  async #reachPeer(): Promise<{ readonly connection: Connection; readonly peer: TabPeer } | undefined> {
+    const peer = this.#peer;
+    if (peer === undefined) return undefined;
+    const connection = await peer.connect(PEER_PATIENCE_MS).catch(() => undefined);
+    return connection && { connection, peer };
   }
 
   async #moveAway(where: Exclude<Where, "here">, connection: Connection | undefined): Promise<void> {
     if (connection !== undefined) await this.#mover.moveAway(where, connection);
-  }
-
-  async #reach(connecting: Promise<Connection>): Promise<Connection | undefined> {
-    try {
-      return await connecting;
-    } catch (error) {
-      this.#peer = undefined;
-      this.#notices.show(sentenceOf(error, "goes-on"), "fault");
-      return undefined;
-    }
   }
 
   async #waitForElsewhere(on: Side): Promise<void> {

@@ -39,7 +39,7 @@ export function roleOf(situation: Situation, side: Side, left: Side, where: Wher
       return { isSource, place: elsewhere, emptyText, canWait: false, isElsewhere: true };
     }
     case "gone": {
-      const isThere = side !== left;
+      const isThere = side !== situation.from;
       const place = isThere ? ELSEWHERE[situation.to] : here;
       const emptyText = isThere ? `The machine runs in ${place}.` : "It was here. It can come back.";
       return { isSource: isThere, place, emptyText, canWait: !isThere, isElsewhere: isThere };

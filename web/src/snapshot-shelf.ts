@@ -27,7 +27,6 @@ export class SnapshotShelf {
     if (side.state !== "empty") await side.discard();
     await (await side.worker()).snapshots.restore(id);
     side.workload = undefined;
-    this.#mover.settle(side);
   }
 
   async remove(id: string): Promise<void> {

@@ -25,10 +25,10 @@ export class TabPeer {
     return name === undefined ? undefined : new TabPeer(name);
   }
 
-  /** The connection for the next move, whichever way it goes; waits until the other tab opens it too. */
-  connect(): Promise<Connection> {
+  /** The connection for the next move, whichever way it goes; waits so long for the other tab to open it too. Default: for a day. */
+  connect(patienceMs: number = PATIENCE_MS): Promise<Connection> {
     const name = `${this.name}-${this.#turn}`;
     this.#turn += 1;
-    return openTabConnection(name, { timeoutMs: PATIENCE_MS });
+    return openTabConnection(name, { timeoutMs: patienceMs });
   }
 }
