@@ -33,6 +33,12 @@ describe("cells of the memory map", () => {
     expect(cells.activeCount).toBe(0);
   });
 
+  it("shine also in a frame whose time is before that of the page", () => {
+    const cells = new MapCells(8);
+    cells.send(pages(3), classes(PageClass.dup), 0, 1000);
+    expect(cells.shade(3, 990)).toEqual({ cell: Cell.dup, isDirty: false, shine: 1 });
+  });
+
   it("show that a page was dirty again before they shine in its new class", () => {
     const cells = new MapCells(8);
     cells.send(pages(5), classes(PageClass.novel), 0, 0);

@@ -177,8 +177,9 @@ export class MachinePanel {
   }
 
   showPace(instructionsPerSecond: number | undefined): void {
-    setText(this.#pace, instructionsPerSecond === undefined ? "–" : formatPace(instructionsPerSecond));
-    this.#sparkline.add(instructionsPerSecond ?? 0);
+    if (instructionsPerSecond === undefined) return;
+    setText(this.#pace, formatPace(instructionsPerSecond));
+    this.#sparkline.add(instructionsPerSecond);
   }
 
   #forget(): void {

@@ -101,7 +101,8 @@ export class MapCells {
 
   shade(cell: number, nowMs: number): CellShade {
     const pageClass = this.#classes[this.#newestPage[cell] as number] as Cell;
-    const ageMs = nowMs - (this.#changedMs[cell] as number);
+    // A frame's time may be a little before that of what it shows.
+    const ageMs = Math.max(0, nowMs - (this.#changedMs[cell] as number));
     if (!this.#movesAtAll) return { cell: pageClass, isDirty: false, shine: 0 };
     const dirtyMs = this.#isAgain[cell] === 1 ? DIRTY_MS : 0;
     if (ageMs < dirtyMs) return { cell: pageClass, isDirty: true, shine: 0 };

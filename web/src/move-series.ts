@@ -65,7 +65,7 @@ export class MoveSeries {
       pagesScanned: progress.pagesScanned,
       remaining,
       dirtyBytesPerSecond: orNull(progress.dirtyPagesPerSecond, this.#pageBytes),
-      linkBytesPerSecond: progress.linkBytesPerSecond === 0 ? null : progress.linkBytesPerSecond,
+      linkBytesPerSecond: this.#linkBytesPerSecond(progress),
       secondsLeft: this.#secondsLeft(progress),
       transferredBytes: progress.transferredBytes,
       stackedBytes,
@@ -74,6 +74,12 @@ export class MoveSeries {
       this.#moments = this.#moments.filter((_, index) => index % 2 === 0);
       this.#stepMs *= 2;
     }
+  }
+
+  /** What comes while the machine stands still is too little to measure a link by: buffers take it at once. */
+  #linkBytesPerSecond({ phase, linkBytesPerSecond }: Progress): number | null {
+    if (phase !== "copying") return this.#moments.at(-1)?.linkBytesPerSecond ?? null;
+    return linkBytesPerSecond === 0 ? null : linkBytesPerSecond;
   }
 
   /** Until the first round is over, it goes on at the speed of its last part; the engine's estimate never grows, and tells of later rounds. */

@@ -92,7 +92,10 @@ export class Page {
       onState: (side, reason) => {
         this.#mover.settle(side);
         if (side.state !== "failed") return;
-        this.#notices.show(sentenceOf(new Error(reason ?? "The machine has crashed."), "crashed"), "fault");
+        this.#notices.show(
+          sentenceOf(new Error(`The machine has crashed: ${reason ?? "nobody knows why"}`), "crashed"),
+          "fault",
+        );
       },
       onNews: (news) => {
         if (news.news === "pages") {

@@ -30,7 +30,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   "in-doubt": "The machine was handed over, but the other side does not say whether it runs there.",
   "simd-missing":
     "This browser has no WebAssembly SIMD, which moving memory needs. A current Chrome, Edge, Firefox or Safari has it.",
-  "worker-failed": "The worker that runs the machine has failed.",
+  "worker-failed": "The worker that runs the machine has failed. Loading the page again may help.",
   "state-malformed": "The machine's state is damaged.",
 };
 

@@ -58,6 +58,7 @@ export class Side {
       return await this.#worker;
     } catch (error) {
       this.#worker = undefined;
+      this.#enter("empty", undefined);
       throw error;
     }
   }
