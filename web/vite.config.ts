@@ -16,6 +16,8 @@ const config: UserConfig = defineConfig({
     outDir: fileURLToPath(new URL("../build/web", import.meta.url)),
     emptyOutDir: true,
     target: "es2022",
+    // Those that know light-dark(), which the style sheet is written with.
+    cssTarget: ["chrome123", "firefox120", "safari17.5"],
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },

@@ -52,6 +52,14 @@ describe("what the charts of a move are drawn from", () => {
     expect(series.moments.map(({ linkBytesPerSecond }) => linkBytesPerSecond)).toEqual([null, 5e6]);
   });
 
+  it("a short round says nothing of the link, a long one does", () => {
+    const series = new MoveSeries(4096);
+    series.add({ ...START, elapsedMs: 100, transferredBytes: 8e6, linkBytesPerSecond: 1e7 });
+    series.add({ ...START, elapsedMs: 200, round: 1, transferredBytes: 8.2e6, linkBytesPerSecond: 9e7 });
+    series.add({ ...START, elapsedMs: 300, round: 2, transferredBytes: 9.9e6, linkBytesPerSecond: 2e7 });
+    expect(series.moments.map(({ linkBytesPerSecond }) => linkBytesPerSecond)).toEqual([1e7, 1e7, 2e7]);
+  });
+
   it("a long move stays small, and keeps its beginning and its end", () => {
     const series = new MoveSeries(4096);
     for (let tick = 0; tick <= 20_000; tick++) series.add({ ...START, elapsedMs: tick * 60 });

@@ -49,7 +49,7 @@ const textOf = (report: MigrationReport): string =>
 describe("a report in words", () => {
   it("says what it cost, with the field's terms in brackets", () => {
     const text = textOf(REPORT);
-    expect(text).toContain("The machine stood still for (downtime) 47 ms That is less than a blink");
+    expect(text).toContain("It stood still for (downtime) 47 ms That is less than a blink");
     expect(text).toContain("300 ms were allowed");
     expect(text).toContain("The whole move took (total time) 1.2 s It ran on for 96 % of that time.");
     expect(text).toContain("2 times (rounds, pre-copy)");

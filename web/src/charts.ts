@@ -128,7 +128,7 @@ export class Charts {
 /** One chart: its title, its newest value in words, and the picture. */
 class Chart {
   readonly #plan: ChartPlan;
-  readonly #value = element("output", {}, "–");
+  readonly #value = element("p", { className: "chart-value" }, "–");
   readonly #box = element("div", { className: "chart-box", attributes: { role: "img" } });
   #plot: uPlot | undefined;
   #moments: readonly Moment[] = [];
@@ -165,8 +165,7 @@ class Chart {
   }
 
   #options(width: number): uPlot.Options {
-    const style = getComputedStyle(document.documentElement);
-    const named = (name: string): string => (name.startsWith("--") ? style.getPropertyValue(name).trim() : name);
+    const named = (name: string): string => (name.startsWith("--") ? this.#colorOf(name) : name);
     const axis: uPlot.Axis = {
       stroke: named("--muted"),
       grid: { stroke: named("--grid"), width: 1 },
@@ -192,7 +191,7 @@ class Chart {
         ...this.#plan.lines.map(({ color, isFilled }): uPlot.Series => {
           const stroke = named(color);
           const isStacked = this.#plan.lines.length > 2 && isFilled === true;
-          const fill = isStacked ? stroke : `${stroke}33`;
+          const fill = isStacked ? stroke : stroke.replace(")", " / 20%)");
           return {
             stroke,
             width: isStacked ? 0 : 2,
@@ -204,6 +203,14 @@ class Chart {
         }),
       ],
     };
+  }
+
+  /** A colour of the style sheet as the canvas takes it: of the theme that holds just now. */
+  #colorOf(name: string): string {
+    this.#box.style.color = `var(${name})`;
+    const color = getComputedStyle(this.#box).color.replaceAll(",", "");
+    this.#box.style.color = "";
+    return color;
   }
 
   #keys(): HTMLElement {

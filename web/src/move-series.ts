@@ -6,6 +6,8 @@ const LEAST_STEP_MS = 50;
 const MAX_POINTS = 1200;
 /** How fast the first round goes is measured over so many moments. */
 const SPEED_MOMENTS = 12;
+/** A link is measured by at least so much. */
+const MEASURABLE_BYTES = 1e6;
 /** A round tells what it will come to once so much of it is done. */
 const LEAST_SHARE = 0.05;
 /** The classes whose bytes are drawn, from the bottom of the stack. */
@@ -40,6 +42,9 @@ export class MoveSeries {
   /** Pages that were sent before this round. */
   #sentBefore = 0;
   #sent = 0;
+  /** And bytes. */
+  #bytesBefore = 0;
+  #bytes = 0;
 
   constructor(pageBytes: number) {
     this.#pageBytes = pageBytes;
@@ -76,9 +81,11 @@ export class MoveSeries {
     }
   }
 
-  /** What comes while the machine stands still is too little to measure a link by: buffers take it at once. */
-  #linkBytesPerSecond({ phase, linkBytesPerSecond }: Progress): number | null {
-    if (phase !== "copying") return this.#moments.at(-1)?.linkBytesPerSecond ?? null;
+  /** A short round is too little to measure a link by, since buffers take it at once: what was measured before stands. */
+  #linkBytesPerSecond({ round, transferredBytes, linkBytesPerSecond }: Progress): number | null {
+    if (round > 0 && transferredBytes - this.#bytesBefore < MEASURABLE_BYTES) {
+      return this.#moments.at(-1)?.linkBytesPerSecond ?? null;
+    }
     return linkBytesPerSecond === 0 ? null : linkBytesPerSecond;
   }
 
@@ -93,8 +100,12 @@ export class MoveSeries {
   }
 
   /** The first round has all pages before it; what a later one has is told by what it has found so far. */
-  #remaining({ phase, round, pagesScanned, pagesTotal, pagesSent }: Progress): number | null {
-    if (round !== this.#round) this.#sentBefore = this.#sent;
+  #remaining({ phase, round, pagesScanned, pagesTotal, pagesSent, transferredBytes }: Progress): number | null {
+    if (round !== this.#round) {
+      this.#sentBefore = this.#sent;
+      this.#bytesBefore = this.#bytes;
+    }
+    this.#bytes = transferredBytes;
     this.#round = round;
     this.#sent = pagesSent;
     if (phase === "completed" || phase === "committing") return 0;

@@ -69,6 +69,7 @@ export class Mover {
       for (const side of this.sides) if (side.state !== "empty") await side.discard();
       const machine = await load();
       await (await this.left.worker()).start(machine);
+      this.left.workload = "idle";
       this.#enter({ is: "here", on: this.left, report: undefined });
     } catch (error) {
       this.#enter({ is: "empty" });

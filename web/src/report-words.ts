@@ -18,7 +18,7 @@ export interface Finding {
 /** What stands there before a machine has moved. */
 export const NOTHING_YET: readonly Finding[] = Object.freeze([
   {
-    title: "The machine stood still for",
+    title: "It stood still for",
     term: "downtime",
     figure: "–",
     sentence: "How long whoever uses it had to wait.",
@@ -79,7 +79,7 @@ function downtimeOf({ downtimeMs, downtimeLimitMs, strategy }: MigrationReport):
         ? `; ${formatMs(downtimeLimitMs)} were allowed.`
         : `; it was to be at most ${formatMs(downtimeLimitMs)}, but the rest was larger than expected.`;
   return {
-    title: "The machine stood still for",
+    title: "It stood still for",
     term: "downtime",
     figure: formatMs(downtimeMs),
     sentence: compared + limit,
