@@ -12,6 +12,8 @@ const config: UserConfig = defineConfig({
   base: "./",
   publicDir: false,
   define: { V86_VERSION: JSON.stringify(version) },
+  // So that zstd stays a file of its own, which is loaded when it is used.
+  worker: { format: "es" },
   build: {
     outDir: fileURLToPath(new URL("../build/web", import.meta.url)),
     emptyOutDir: true,
