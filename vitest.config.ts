@@ -30,6 +30,7 @@ const SYSTEM = [
   "test/transport/conformance.test.ts",
   "test/transport/resumable-migration.test.ts",
   "test/transport/tls.test.ts",
+  "test/web/elsewhere.test.ts",
   "test/web/page.test.ts",
 ];
 const HOSTILE = ["test/hostile/**"];

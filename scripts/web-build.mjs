@@ -1,4 +1,4 @@
-// Builds the page into build/web, and puts a Linux beside it that has booted already.
+// Builds the page into a folder, and puts a Linux beside it that has booted already.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,25 +6,25 @@ import { gzipSync } from "node:zlib";
 import { build } from "vite";
 
 const root = new URL("../", import.meta.url);
-/** Where the page is built to. */
+/** Where `npm run web` builds the page to. */
 export const pageFolder = fileURLToPath(new URL("build/web/", root));
 
 /** Builds the page from web/ and the library as it is in dist/, and puts the documents beside it. */
-export async function buildPage() {
-  await build({ configFile: fileURLToPath(new URL("web/vite.config.ts", root)), logLevel: "warn" });
+export async function buildPage(folder) {
+  const configFile = fileURLToPath(new URL("web/vite.config.ts", root));
+  await build({ configFile, logLevel: "warn", build: { outDir: folder } });
   const docs = new URL("docs/", root);
-  mkdirSync(join(pageFolder, "docs"), { recursive: true });
-  for (const name of readdirSync(docs))
-    writeFileSync(join(pageFolder, "docs", name), readFileSync(new URL(name, docs)));
+  mkdirSync(join(folder, "docs"), { recursive: true });
+  for (const name of readdirSync(docs)) writeFileSync(join(folder, "docs", name), readFileSync(new URL(name, docs)));
 }
 
 /**
  * Puts the demo guest beside the page, for which it is booted the first time. Without the means to get one (apt), the page is left without it; the
  * reason is returned then.
  */
-export async function addLinux(onProgress) {
+export async function addLinux(folder, onProgress) {
   const { bootedGuest, GuestError } = await import("../dist/node.js");
-  const file = join(pageFolder, "linux.image");
+  const file = join(folder, "linux.image");
   try {
     writeFileSync(file, pack(await bootedGuest({ onProgress })));
     return undefined;

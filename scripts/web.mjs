@@ -13,8 +13,8 @@ if (!Number.isInteger(port) || port < 0 || port > 65_535) {
 }
 
 console.log("Building the page");
-await buildPage();
-const missing = await addLinux((line) => console.log(line));
+await buildPage(pageFolder);
+const missing = await addLinux(pageFolder, (line) => console.log(line));
 if (missing !== undefined) {
   console.log(`${missing}\nSo the page has no Linux: memory with a workload on it takes its place.`);
 }

@@ -15,7 +15,6 @@ const config: UserConfig = defineConfig({
   // So that zstd stays a file of its own, which is loaded when it is used.
   worker: { format: "es" },
   build: {
-    outDir: fileURLToPath(new URL("../build/web", import.meta.url)),
     emptyOutDir: true,
     target: "es2022",
     // Those that know light-dark(), which the style sheet is written with.

@@ -1,4 +1,8 @@
+import { mkdtempSync, rmSync } from "node:fs";
 import type { Server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Route } from "playwright";
 import { projectFolder } from "../support/docs.js";
 
 /** The built page on loopback. */
@@ -9,25 +13,36 @@ export interface ServedPage {
   close(): void;
 }
 
-/** Builds the page as `npm run web` does, and serves it at a free port. */
+/** Builds the page as `npm run web` does, into a folder of its own, and serves it at a free port. */
 export async function servePage(): Promise<ServedPage> {
-  const { buildPage, addLinux, pageFolder } = (await import(`${projectFolder}scripts/web-build.mjs`)) as {
-    buildPage(): Promise<void>;
-    addLinux(onProgress: (line: string) => void): Promise<string | undefined>;
-    pageFolder: string;
+  const { buildPage, addLinux } = (await import(`${projectFolder}scripts/web-build.mjs`)) as {
+    buildPage(folder: string): Promise<void>;
+    addLinux(folder: string, onProgress: (line: string) => void): Promise<string | undefined>;
   };
   const { serveFolder } = (await import(`${projectFolder}scripts/web-server.mjs`)) as {
     serveFolder(folder: string, port: number): Promise<{ server: Server; url: string }>;
   };
-  await buildPage();
-  const missing = await addLinux(() => {});
-  const { server, url } = await serveFolder(pageFolder, 0);
+  const folder = mkdtempSync(join(tmpdir(), "pageferry-page-"));
+  await buildPage(folder);
+  const missing = await addLinux(folder, () => {});
+  const { server, url } = await serveFolder(folder, 0);
   return {
     url,
     missing,
     close() {
       server.closeAllConnections();
       server.close();
+      rmSync(folder, { recursive: true, force: true });
     },
+  };
+}
+
+/** Answers a browser's requests with the page, whatever network the browser is in. */
+export function ruleFor({ url }: ServedPage): (route: Route) => Promise<void> {
+  return async (route) => {
+    const { pathname } = new URL(route.request().url());
+    const response = await fetch(new URL(pathname, url));
+    const body = Buffer.from(await response.arrayBuffer());
+    await route.fulfill({ status: response.status, headers: Object.fromEntries(response.headers), body });
   };
 }
