@@ -32,6 +32,7 @@ const SYSTEM = [
   "test/transport/tls.test.ts",
   "test/web/elsewhere.test.ts",
   "test/web/page.test.ts",
+  "test/web/snapshots.test.ts",
 ];
 const HOSTILE = ["test/hostile/**"];
 

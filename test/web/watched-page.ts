@@ -104,14 +104,16 @@ export class WatchedPage {
     return Array.from(text.matchAll(/PF count (\d+)\r/g), ([, count]) => Number(count));
   }
 
-  /** The console as the newest worker with a machine shows it: what it had printed before it came, and since. */
+  /** The console of the machine that came last: what it had printed before it came, and since. */
   consoleText(): Promise<string> {
     return this.page.evaluate(() => {
       let text = "";
-      for (const { word } of watch.news) {
-        if (word.news !== "console") continue;
+      let newest = -1;
+      for (const { worker, word } of watch.news) {
+        if (word.news !== "console" || !(word.isPast || worker === newest)) continue;
         const printed = new TextDecoder("latin1").decode(word.bytes);
         text = word.isPast ? printed : text + printed;
+        newest = worker;
       }
       return text;
     });
