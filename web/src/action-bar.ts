@@ -12,6 +12,9 @@ const PLACES: Readonly<Record<Where, string>> = {
   node: "to Node",
 };
 
+/** Words and bar change this often while a machine moves. */
+const TELL_EVERY_MS = 100;
+
 /** What is done by the buttons. */
 export interface ActionBarActions {
   readonly primary: () => void;
@@ -29,6 +32,9 @@ export class ActionBar {
   readonly #headline = byId("headline");
   readonly #detail = byId("detail");
   readonly #progress = byId<HTMLProgressElement>("progress");
+
+  #phase: Progress["phase"] = "setup";
+  #toldMs = 0;
 
   constructor(actions: ActionBarActions) {
     this.#primary.addEventListener("click", () => {
@@ -67,6 +73,10 @@ export class ActionBar {
   /** A move is so far, and takes so much longer, if that can be told. */
   showMove(progress: Progress, secondsLeft: number | null): void {
     const { phase, round, pagesScanned, pagesTotal, transferredBytes } = progress;
+    const now = performance.now();
+    if (phase === this.#phase && now - this.#toldMs < TELL_EVERY_MS) return;
+    this.#phase = phase;
+    this.#toldMs = now;
     const left = secondsLeft === null ? "" : `, about ${formatMs(secondsLeft * 1000)} left`;
     const done = `${formatBytes(transferredBytes)} sent${left}`;
     this.showProgress(round === 0 ? (0.85 * pagesScanned) / pagesTotal : phase === "copying" ? 0.9 : 0.97);

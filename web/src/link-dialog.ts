@@ -1,4 +1,4 @@
-import { answerOffer, type Connection, connectWebSocket, offerConnection } from "pageferry";
+import { answerOffer, type Connection, connectWebSocket, offerConnection, resumableConnect } from "pageferry";
 import { button, element, setText } from "./dom.js";
 import { sentenceOf } from "./sentences.js";
 import { TabPeer } from "./tab-peer.js";
@@ -146,7 +146,7 @@ export class LinkDialog {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const secret = token.value.trim();
-      this.#try(connectWebSocket(address.value.trim(), secret === "" ? {} : { token: secret }));
+      this.#try(connectToNode(address.value.trim(), secret));
     });
     const command = element("code", {}, `npx pageferry serve --origin ${location.origin}`);
     return this.#ask(title, before, [
@@ -207,6 +207,11 @@ export class LinkDialog {
   #tell(error: unknown): void {
     setText(this.#fault, sentenceOf(error, "stays-there"));
   }
+}
+
+/** `pageferry serve` lets a lost link be taken up again. */
+function connectToNode(address: string, token: string): Promise<Connection> {
+  return resumableConnect(() => connectWebSocket(address, token === "" ? {} : { token }));
 }
 
 function codeField(label: string, isShown: boolean): HTMLTextAreaElement {

@@ -9,6 +9,8 @@ const PAGE_BYTES = 4096;
 /** How large a cell may be, and how high the map, in CSS pixels. */
 const CELL_SIZES = [6, 5, 4, 3, 2];
 const MAX_HEIGHT = 320;
+/** Numbers change this often while pages travel: nobody reads faster, and laying them out takes its time. */
+const TELL_EVERY_MS = 100;
 /** What is dimmed while one class is looked at keeps so much of its colour. */
 const DIMMED = 0.16;
 /** Between cells stands so much of their colour, so that each can be told from the next. */
@@ -44,6 +46,7 @@ export class MemoryMap {
   #isAsked = false;
   #cursorCell: number | undefined;
   #isMoving = false;
+  #toldMs = 0;
 
   constructor(elements: MapElements, pageCount: number) {
     this.#elements = elements;
@@ -166,7 +169,10 @@ export class MemoryMap {
       if (this.#paint(cell, now)) this.#cells.settle(cell);
     }
     if (hadWork) this.#context.putImageData(this.#image, 0, 0);
-    this.#tell();
+    if (now - this.#toldMs >= TELL_EVERY_MS || !this.#isMoving) {
+      this.#toldMs = now;
+      this.#tell();
+    }
     if (this.#isMoving || this.#cells.activeCount > 0) this.#askForFrame();
   }
 
