@@ -33,6 +33,7 @@ const SYSTEM = [
   "test/web/elsewhere.test.ts",
   "test/web/page.test.ts",
   "test/web/snapshots.test.ts",
+  "test/worker/machine-worker.test.ts",
 ];
 const HOSTILE = ["test/hostile/**"];
 
