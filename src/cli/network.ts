@@ -42,7 +42,7 @@ export function addNetworkOptions(command: Command): Command {
 }
 
 /** How long a migration is to bear silence: longer than the link may be away. */
-export function timeoutMsOf({ reconnectFor }: NetworkOptions): number {
+export function timeoutMsOf({ reconnectFor }: Pick<NetworkOptions, "reconnectFor">): number {
   return reconnectFor * 1000 + PATIENCE_MS;
 }
 
@@ -168,6 +168,7 @@ function checkInsecure({ host }: Address, insecure: true | undefined): void {
   );
 }
 
-function isLoopback(host: string): boolean {
+/** Whether a host is this machine. */
+export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIPv4(host) && host.startsWith("127."));
 }

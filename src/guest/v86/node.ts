@@ -19,16 +19,20 @@ async function loadV86(): Promise<V86Library> {
 
 let loading: Promise<V86Library> | undefined;
 
+/** The v86 that is installed. Throws `missing-program` where none is. */
+export async function installedV86(): Promise<V86Library> {
+  loading ??= loadV86();
+  return await loading;
+}
+
 /** The version of v86 that is installed. Throws `missing-program` where none is. */
 export async function installedVersion(): Promise<string> {
-  loading ??= loadV86();
-  return (await loading).version;
+  return (await installedV86()).version;
 }
 
 /** Makes an emulator of the v86 that is installed, as {@link createEmulatorOf} does. Throws also `missing-program` where none is. */
 export async function createEmulator(
   options: EmulatorOptions = {},
 ): Promise<{ readonly emulator: V86Emulator; readonly shape: V86Shape }> {
-  loading ??= loadV86();
-  return await createEmulatorOf(await loading, options);
+  return await createEmulatorOf(await installedV86(), options);
 }
