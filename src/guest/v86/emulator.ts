@@ -20,6 +20,8 @@ export interface V86Processor {
   pack_memory?: () => { bitmap: { get_buffer(): ArrayBuffer }; packed_memory: Uint8Array };
   unpack_memory?: (bitmap: unknown, packedMemory: Uint8Array) => void;
   main_loop?: () => number;
+  /** Reads the clock that the processor counts its time by. */
+  readonly store_current_tsc?: () => void;
 }
 
 /** Which of the machine's two serial ports. */
