@@ -1,10 +1,15 @@
-import { answerOffer, type Connection, connectWebSocket, offerConnection, resumableConnect } from "pageferry";
+import {
+  answerOffer,
+  type Connection,
+  connectWebSocket,
+  offerConnection,
+  resumableConnect,
+  TransportError,
+} from "pageferry";
 import { button, element, setText } from "./dom.js";
+import { readNodeAddress } from "./node-address.js";
 import { sentenceOf } from "./sentences.js";
 import { TabPeer } from "./tab-peer.js";
-
-/** Where `pageferry serve` listens when nothing else was chosen. */
-const NODE_ADDRESS = "ws://127.0.0.1:7800";
 
 /** A step that the dialog shows: what to do, and what it is done with. */
 interface Step {
@@ -82,9 +87,10 @@ export class LinkDialog {
   toNode(): Promise<Connection | undefined> {
     return this.#askAddress(
       "Move it to Node",
-      "arrivals",
       "The machine goes on in a process of Node, here or on another computer.",
       "Connect and move",
+      [],
+      () => "arrivals",
     );
   }
 
@@ -125,33 +131,44 @@ export class LinkDialog {
   }
 
   #fromNode(): Promise<Connection | undefined> {
+    const name = element("input", { value: "linux", spellcheck: false, autocomplete: "off" });
     return this.#askAddress(
       "Fetch a machine from Node",
-      "departures/linux",
-      "A machine that was moved to Node before comes back.",
+      "A machine that was moved to Node before, or was started there, comes here.",
       "Fetch it",
+      [element("label", {}, element("span", {}, "Name of the machine"), name)],
+      () => `departures/${encodeURIComponent(name.value.trim())}`,
     );
   }
 
-  #askAddress(title: string, path: string, before: string, verb: string): Promise<Connection | undefined> {
-    const address = element("input", { type: "url", value: `${NODE_ADDRESS}/${path}`, spellcheck: false });
-    const token = element("input", { type: "password", autocomplete: "off" });
+  #askAddress(
+    title: string,
+    text: string,
+    verb: string,
+    more: readonly HTMLElement[],
+    path: () => string,
+  ): Promise<Connection | undefined> {
+    const address = element("input", {
+      type: "url",
+      value: "ws://127.0.0.1:7900/#",
+      spellcheck: false,
+      autocomplete: "off",
+    });
     const form = element(
       "form",
       { className: "address", noValidate: true },
       element("label", {}, element("span", {}, "Address"), address),
-      element("label", {}, element("span", {}, "Token"), token),
+      ...more,
       element("button", { type: "submit", className: "primary" }, verb),
     );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      const secret = token.value.trim();
-      this.#try(connectToNode(address.value.trim(), secret));
+      this.#try(connectToNode(address.value, path()));
     });
     const command = element("code", {}, `npx pageferry serve --origin ${location.origin}`);
-    return this.#ask(title, before, [
+    return this.#ask(title, text, [
       { title: "1. On the computer with Node", content: [command] },
-      { title: "2. Its address, and its token if it asks for one", content: [form] },
+      { title: "2. The address that it prints, with all that stands behind the #", content: [form] },
     ]);
   }
 
@@ -209,9 +226,14 @@ export class LinkDialog {
   }
 }
 
-/** `pageferry serve` lets a lost link be taken up again. */
-function connectToNode(address: string, token: string): Promise<Connection> {
-  return resumableConnect(() => connectWebSocket(address, token === "" ? {} : { token }));
+/** `pageferry serve` lets a lost link be taken up again. Rejects with `connect-failed` also where the text is no address. */
+async function connectToNode(text: string, path: string): Promise<Connection> {
+  const address = readNodeAddress(text, path);
+  if (address === undefined) {
+    throw new TransportError("connect-failed", "This is no address of pageferry serve: one begins with ws://");
+  }
+  const { url, token } = address;
+  return await resumableConnect(() => connectWebSocket(url, token === undefined ? {} : { token }));
 }
 
 function codeField(label: string, isShown: boolean): HTMLTextAreaElement {
