@@ -31,6 +31,8 @@ const SYSTEM = [
   "test/transport/resumable-migration.test.ts",
   "test/transport/tls.test.ts",
   "test/web/elsewhere.test.ts",
+  "test/web/node.test.ts",
+  "test/web/node.test.ts",
   "test/web/page.test.ts",
   "test/web/snapshots.test.ts",
   "test/worker/machine-worker.test.ts",
