@@ -31,7 +31,7 @@ const SYSTEM = [
   "test/transport/resumable-migration.test.ts",
   "test/transport/tls.test.ts",
   "test/web/elsewhere.test.ts",
-  "test/web/node.test.ts",
+  "test/web/faults.test.ts",
   "test/web/node.test.ts",
   "test/web/page.test.ts",
   "test/web/snapshots.test.ts",
