@@ -1,5 +1,5 @@
 // Builds the page into a folder, and puts a Linux beside it that has booted already.
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -13,9 +13,7 @@ export const pageFolder = fileURLToPath(new URL("build/web/", root));
 export async function buildPage(folder) {
   const configFile = fileURLToPath(new URL("web/vite.config.ts", root));
   await build({ configFile, logLevel: "warn", build: { outDir: folder } });
-  const docs = new URL("docs/", root);
-  mkdirSync(join(folder, "docs"), { recursive: true });
-  for (const name of readdirSync(docs)) writeFileSync(join(folder, "docs", name), readFileSync(new URL(name, docs)));
+  cpSync(new URL("docs/", root), join(folder, "docs"), { recursive: true });
 }
 
 /**
