@@ -358,6 +358,45 @@ describe.skipIf(chromiumPath === undefined)("in Chromium (skipped where it is no
     expect(seen.states).toEqual(FAILED_AND_STARTED);
   });
 
+  it("a machine that stands still is saved as it stands, and its snapshot can leave and come back", async () => {
+    const seen = await page.evaluate(async () => {
+      const [left, right] = [await openWatched(), await openWatched()];
+      await left.machine.start({ kind: "memory", name: "demo", memoryBytes: 1 << 20, pagesPerSecond: 2000 });
+      await left.machine.pause();
+      const { snapshots } = left.machine;
+      const first = await snapshots.save();
+      const second = await snapshots.save();
+      const exported = await snapshots.export(first.id);
+      const damaged = exported.slice();
+      damaged[damaged.length >> 1] = (damaged[damaged.length >> 1] as number) ^ 1;
+      for (const { id } of await snapshots.list()) await snapshots.remove(id);
+      const codes = [
+        (await failureOf(snapshots.restore(first.id))).code,
+        (await failureOf(right.machine.snapshots.restore(first.id))).code,
+        (await failureOf(right.machine.snapshots.import(damaged))).code,
+      ];
+      const kept = (await snapshots.list()).length;
+      const id = await right.machine.snapshots.import(exported);
+      await right.machine.snapshots.restore(id);
+      const states = [left.states(), right.states()];
+      left.machine.close();
+      right.machine.close();
+      const stored = [first.storedBytes > 0, second.storedBytes];
+      return { isStill: second.id === first.id, stored, codes, kept, isSame: id === first.id, states };
+    });
+    expect(seen).toEqual({
+      isStill: true,
+      stored: [true, 0],
+      codes: ["argument", "snapshot-missing", "snapshot-malformed"],
+      kept: 0,
+      isSame: true,
+      states: [
+        ["arriving", "running", "paused"],
+        ["arriving", "empty", "arriving", "running"],
+      ],
+    });
+  });
+
   it("without SIMD it is said that it is missing", async () => {
     // V8 offers Wasm SIMD only with the processor's SSE 4.1.
     const old = await launchChromium({ args: ["--js-flags=--no-enable-sse4-1"] });
