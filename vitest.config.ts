@@ -35,6 +35,7 @@ const SYSTEM = [
   "test/web/node.test.ts",
   "test/web/page.test.ts",
   "test/web/snapshots.test.ts",
+  "test/web/unfit.test.ts",
   "test/worker/machine-worker.test.ts",
 ];
 const HOSTILE = ["test/hostile/**"];
