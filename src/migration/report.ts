@@ -8,7 +8,7 @@ export interface RoundReport {
   readonly pagesScanned: number;
   /** Pages that were not what the destination held. */
   readonly pagesDirty: number;
-  /** The dirty pages by how they travelled; `unchanged` ones turned out not to need it. */
+  /** The dirty pages by how they travelled, in the last round those of the state too; `unchanged` ones turned out not to need it. */
   readonly pagesByClass: Readonly<Pick<EncodedPages, "zero" | "fill" | "dup" | "delta" | "novel" | "unchanged">>;
   /** The dirty pages' bytes in memory. */
   readonly rawBytes: number;
