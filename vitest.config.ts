@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectConfiguration } from "vitest/config";
 import { chromiumArguments, chromiumPath } from "./test/support/chromium.js";
@@ -10,13 +11,9 @@ const SYSTEM = [
   "test/cli/**",
   "test/docs.test.ts",
   "test/guest/file/**",
-  "test/guest/qemu/docs.test.ts",
-  "test/guest/qemu/live.test.ts",
-  "test/guest/qemu/machines.test.ts",
   "test/guest/qemu/scan-threads.test.ts",
   "test/guest/snapshot/opfs.test.ts",
   "test/guest/v86/linux.test.ts",
-  "test/lab/**",
   "test/migration/faults.test.ts",
   "test/migration/handover.test.ts",
   "test/migration/hostile-peer.test.ts",
@@ -24,7 +21,6 @@ const SYSTEM = [
   "test/migration/large.test.ts",
   "test/migration/memory.test.ts",
   "test/package.test.ts",
-  "test/relay/live.test.ts",
   "test/relay/relay.test.ts",
   "test/transport/browser-transports.test.ts",
   "test/transport/conformance.test.ts",
@@ -40,6 +36,20 @@ const SYSTEM = [
 ];
 const HOSTILE = ["test/hostile/**"];
 
+/** Real machines of QEMU want the processor to themselves: these run one after another, behind the others. */
+const MACHINES = [
+  "test/cli/qemu/**",
+  "test/guest/qemu/docs.test.ts",
+  "test/guest/qemu/live.test.ts",
+  "test/guest/qemu/machines.test.ts",
+  "test/lab/**",
+  "test/relay/live.test.ts",
+];
+
+const testFiles = (paths: readonly string[]): string[] => paths.map((path) => path.replace("/**", "/**/*.test.ts"));
+/** Most tests wait more than they compute, for a browser or another process. */
+const MAX_WORKERS = Math.max(2, availableParallelism() - 1);
+
 /** The floors that see every byte, again in a browser. */
 const BROWSER = ["test/kernel/**/*.test.ts", "test/page/**/*.test.ts", "test/wire/**/*.test.ts"];
 
@@ -52,6 +62,7 @@ const browserProject: TestProjectConfiguration = {
     name: "browser",
     include: BROWSER,
     testTimeout: 60_000,
+    maxWorkers: MAX_WORKERS,
     browser: {
       enabled: true,
       headless: true,
@@ -74,16 +85,33 @@ export default defineConfig({
   test: {
     projects: [
       {
-        test: { name: "unit", include: ["test/**/*.test.ts"], exclude: [...SYSTEM, ...HOSTILE], testTimeout: 30_000 },
+        test: {
+          name: "unit",
+          include: ["test/**/*.test.ts"],
+          exclude: [...SYSTEM, ...HOSTILE, ...MACHINES],
+          testTimeout: 30_000,
+          maxWorkers: MAX_WORKERS,
+        },
       },
       {
         test: {
           name: "system",
-          include: SYSTEM.map((path) => path.replace("/**", "/**/*.test.ts")),
+          include: testFiles(SYSTEM),
+          exclude: testFiles(MACHINES),
           testTimeout: 120_000,
+          maxWorkers: MAX_WORKERS,
         },
       },
-      { test: { name: "hostile", include: ["test/hostile/**/*.test.ts"], testTimeout: 120_000 } },
+      {
+        test: {
+          name: "machines",
+          include: testFiles(MACHINES),
+          testTimeout: 120_000,
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      { test: { name: "hostile", include: testFiles(HOSTILE), testTimeout: 120_000, maxWorkers: MAX_WORKERS } },
       ...(chromiumPath === undefined ? [] : [browserProject]),
     ],
   },

@@ -7,6 +7,8 @@ import { WatchedPage } from "./watched-page.js";
 
 /** The first time, Linux is fetched and booted. */
 const SET_UP_MS = 400_000;
+/** Snapshots are compressed and checked, beside other tests. */
+const PATIENCE = { timeout: 30_000 };
 
 describe.skipIf(chromiumPath === undefined)("the page's snapshots (skipped where Chromium is missing)", () => {
   let served: ServedPage;
@@ -37,7 +39,7 @@ describe.skipIf(chromiumPath === undefined)("the page's snapshots (skipped where
   const save = async (): Promise<void> => {
     const before = await rows().count();
     await tab.press("Save a snapshot");
-    await expect.poll(() => rows().count(), { timeout: 30_000 }).toBe(before + 1);
+    await expect.poll(() => rows().count(), PATIENCE).toBe(before + 1);
   };
   /** The bytes of the snapshots' files, the newest first. */
   const storedBytes = (): Promise<number[]> =>
@@ -86,7 +88,7 @@ describe.skipIf(chromiumPath === undefined)("the page's snapshots (skipped where
       .getByRole("button", { name: /^Delete/ })
       .first()
       .click();
-    await expect.poll(() => rows().count()).toBe(0);
+    await expect.poll(() => rows().count(), PATIENCE).toBe(0);
     const open = (buffer: Buffer): Promise<void> =>
       tab.page.getByLabel("File of a snapshot").setInputFiles({ name: "snapshot", mimeType: "", buffer });
     for (const damaged of [bytes.subarray(0, -1), Buffer.from("no snapshot"), flipped(bytes, bytes.length >> 1)]) {
@@ -97,7 +99,7 @@ describe.skipIf(chromiumPath === undefined)("the page's snapshots (skipped where
     expect(await rows().count()).toBe(0);
     await runsOn();
     await open(bytes);
-    await expect.poll(() => rows().count()).toBe(1);
+    await expect.poll(() => rows().count(), PATIENCE).toBe(1);
     await tab.page
       .getByRole("button", { name: /^Restore/ })
       .first()

