@@ -117,7 +117,7 @@ describe.skipIf(reason !== undefined)(`docs/qemu.md (${reason ?? "lab"})`, () =>
     await resumed;
     await fourth.countOn(3);
 
-    // The last way is QEMU's own, which may lose pages where it emulates (see docs/qemu.md): there its counter only has to go on.
+    // The last way is QEMU's own, which may lose pages where it emulates the processor: there the counter only has to go on.
     const printed = [first, second, third].map((machine) => machine.printed);
     expect(continuity(...printed).breaks).toEqual([]);
     expect(await fourth.verifyManifest()).toBe(true);
