@@ -1,44 +1,25 @@
-import type { Browser, BrowserContext } from "playwright";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { chromiumPath, launchChromium } from "../support/chromium.js";
 import { canMakeNamespace, NetworkNamespace } from "../support/network-namespace.js";
-import { ruleFor, type ServedPage, servePage } from "./served-page.js";
+import { usePage } from "./page-suite.js";
+import { ruleFor } from "./served-page.js";
 import { WatchedPage } from "./watched-page.js";
 
-/** The first time, Linux is fetched and booted. */
-const SET_UP_MS = 400_000;
-
-let served: ServedPage;
-
 describe.skipIf(chromiumPath === undefined)("the page with other tabs (skipped where Chromium is missing)", () => {
-  let browser: Browser;
-  let context: BrowserContext;
+  const suite = usePage();
   let here: WatchedPage;
 
-  beforeAll(async () => {
-    served = await servePage();
-    browser = await launchChromium();
-  }, SET_UP_MS);
-  afterAll(async () => {
-    await browser?.close();
-    served?.close();
-  });
-  beforeEach(async (test) => {
-    if (served.missing !== undefined) test.skip(served.missing);
-    context = await browser.newContext();
-    here = await WatchedPage.open(context, served.url);
-  });
-  afterEach(async () => {
-    await context?.close();
+  beforeEach(async () => {
+    here = await WatchedPage.open(suite.context, suite.served.url);
   });
 
   /** Lets the page open the tab that its machine shall go to. */
   async function openTab(): Promise<WatchedPage> {
     await here.choose("Where to", "Another tab");
     await here.press("Move it to another tab");
-    const opened = context.waitForEvent("page");
+    const opened = suite.context.waitForEvent("page");
     await here.press("Open the tab");
-    return await WatchedPage.adopt(await opened);
+    return WatchedPage.adopt(await opened);
   }
 
   it("a Linux moves to another tab and back", async () => {
@@ -76,26 +57,20 @@ describe.skipIf(chromiumPath === undefined || !canMakeNamespace)(
   "the page on two computers (skipped where Chromium is missing, or the right to make a network namespace)",
   () => {
     let namespace: NetworkNamespace;
-    let browser: Browser;
+    // Hooks of the end run last first: the browser goes before its network.
+    beforeAll(() => {
+      namespace = new NetworkNamespace();
+    });
+    afterAll(() => namespace?.close());
+    const suite = usePage({}, () => launchChromium({ executablePath: namespace.wrapper(chromiumPath as string) }));
     let here: WatchedPage;
     let there: WatchedPage;
 
-    beforeAll(async () => {
-      served = await servePage();
-      namespace = new NetworkNamespace();
-      browser = await launchChromium({ executablePath: namespace.wrapper(chromiumPath as string) });
-    }, SET_UP_MS);
-    afterAll(async () => {
-      await browser?.close();
-      namespace?.close();
-      served?.close();
-    });
-    beforeEach(async (test) => {
-      if (served.missing !== undefined) test.skip(served.missing);
+    beforeEach(async () => {
       // The pages come from here and not over the network of the namespace, which leads nowhere.
       const open = async (): Promise<WatchedPage> => {
-        const context = await browser.newContext();
-        await context.route("**/*", ruleFor(served));
+        const context = await suite.browser.newContext();
+        await context.route("**/*", ruleFor(suite.served));
         return await WatchedPage.open(context, "http://localhost:8086/");
       };
       [here, there] = await Promise.all([open(), open()]);
@@ -106,7 +81,7 @@ describe.skipIf(chromiumPath === undefined || !canMakeNamespace)(
 
     const codeIn = async (tab: WatchedPage, label: string): Promise<string> => {
       const field = tab.page.getByLabel(label);
-      await expect.poll(() => field.inputValue(), { timeout: 10_000 }).not.toBe("");
+      await expect.poll(() => field.inputValue(), { timeout: 30_000 }).not.toBe("");
       return await field.inputValue();
     };
     const offer = async (): Promise<string> => {
@@ -121,7 +96,7 @@ describe.skipIf(chromiumPath === undefined || !canMakeNamespace)(
     };
     const faultInDialog = async (tab: WatchedPage): Promise<string> => {
       const fault = tab.page.locator("dialog [role=alert]");
-      await expect.poll(() => fault.textContent(), { timeout: 10_000 }).not.toBe("");
+      await expect.poll(() => fault.textContent(), { timeout: 30_000 }).not.toBe("");
       return (await fault.textContent()) as string;
     };
 

@@ -1,13 +1,10 @@
 import { readFileSync } from "node:fs";
-import type { Browser, BrowserContext } from "playwright";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { chromiumPath, launchChromium } from "../support/chromium.js";
 import { projectFolder } from "../support/docs.js";
-import { type ServedPage, servePage } from "./served-page.js";
+import { usePage } from "./page-suite.js";
 import { WatchedPage } from "./watched-page.js";
 
-/** The first time, Linux is fetched and booted. */
-const SET_UP_MS = 400_000;
 /** v86 with a weakness: it throws from its inside when its worker is told to. */
 const WEAK_V86 = `${readFileSync(`${projectFolder}node_modules/v86/build/libv86.mjs`, "utf8")}
 self.addEventListener("message", ({ data }) => {
@@ -15,25 +12,7 @@ self.addEventListener("message", ({ data }) => {
 });`;
 
 describe.skipIf(chromiumPath === undefined)("what fails on the page (skipped where Chromium is missing)", () => {
-  let served: ServedPage;
-  let browser: Browser;
-  let context: BrowserContext;
-
-  beforeAll(async () => {
-    served = await servePage();
-    browser = await launchChromium();
-  }, SET_UP_MS);
-  afterAll(async () => {
-    await browser?.close();
-    served?.close();
-  });
-  beforeEach(async (test) => {
-    if (served.missing !== undefined) test.skip(served.missing);
-    context = await browser.newContext();
-  });
-  afterEach(async () => {
-    await context?.close();
-  });
+  const suite = usePage();
 
   /** Crashes the machine in the worker that has told of something last. */
   const crash = (tab: WatchedPage): Promise<void> =>
@@ -42,8 +21,8 @@ describe.skipIf(chromiumPath === undefined)("what fails on the page (skipped whe
       watch.workers[worker]?.postMessage({ order: "crash", id: -2 });
     });
   const openWeak = async (): Promise<WatchedPage> => {
-    await context.route(/libv86/, (route) => route.fulfill({ contentType: "text/javascript", body: WEAK_V86 }));
-    return await WatchedPage.open(context, served.url);
+    await suite.context.route(/libv86/, (route) => route.fulfill({ contentType: "text/javascript", body: WEAK_V86 }));
+    return await WatchedPage.open(suite.context, suite.served.url);
   };
 
   it("a machine that crashes is told of, and another can be started and moved", async () => {
@@ -80,12 +59,12 @@ describe.skipIf(chromiumPath === undefined)("what fails on the page (skipped whe
     { what: "the worker", url: /\/worker-[^z]/, sentence: "The worker that runs the machine has failed." },
     { what: "v86", url: /libv86/, sentence: "v86 cannot be loaded" },
   ])("$what that cannot be fetched is told of, and can be there the next time", async ({ url, sentence }) => {
-    await context.route(url, (route) => route.fulfill({ status: 404 }));
-    const tab = await WatchedPage.open(context, served.url);
+    await suite.context.route(url, (route) => route.fulfill({ status: 404 }));
+    const tab = await WatchedPage.open(suite.context, suite.served.url);
     await tab.press("Start Linux");
     await expect.poll(() => tab.fault(), { timeout: 30_000 }).toContain(sentence);
     await tab.page.waitForSelector("#action[data-situation=empty]");
-    await context.unroute(url);
+    await suite.context.unroute(url);
     await tab.startLinux("Count");
     await tab.counts(3);
   });
@@ -94,18 +73,18 @@ describe.skipIf(chromiumPath === undefined)("what fails on the page (skipped whe
     { what: "is damaged", status: 200, body: Buffer.alloc(1000, 7), sentence: "damaged, or did not come whole" },
     { what: "cannot be had", status: 500, body: Buffer.alloc(0), sentence: "answers with status 500" },
   ])("a saved Linux that $what is told of", async ({ status, body, sentence }) => {
-    await context.route(/linux\.image/, (route) => route.fulfill({ status, body }));
-    const tab = await WatchedPage.open(context, served.url);
+    await suite.context.route(/linux\.image/, (route) => route.fulfill({ status, body }));
+    const tab = await WatchedPage.open(suite.context, suite.served.url);
     await tab.press("Start Linux");
     expect(await tab.fault()).toContain(sentence);
     await tab.page.waitForSelector("#action[data-situation=empty]");
-    await context.unroute(/linux\.image/);
+    await suite.context.unroute(/linux\.image/);
     await tab.startLinux();
   });
 
   it("without a Linux, memory with a workload moves", async () => {
-    await context.route(/linux\.image/, (route) => route.fulfill({ status: 404 }));
-    const tab = await WatchedPage.open(context, served.url);
+    await suite.context.route(/linux\.image/, (route) => route.fulfill({ status: 404 }));
+    const tab = await WatchedPage.open(suite.context, suite.served.url);
     await tab.press("Start Linux");
     await tab.machineOn("left");
     expect(await tab.fault()).toContain("This page was built without Linux");
@@ -117,7 +96,7 @@ describe.skipIf(chromiumPath === undefined)("what fails on the page (skipped whe
     // Processors without SSE 4.1 have none of it.
     const old = await launchChromium({ args: ["--js-flags=--no-enable-sse4-1"] });
     try {
-      const tab = await WatchedPage.open(await old.newContext(), served.url);
+      const tab = await WatchedPage.open(await old.newContext(), suite.served.url);
       expect(await tab.page.locator("main").innerText()).toMatch(/^This browser has no WebAssembly SIMD/);
       expect(tab.complaints).toEqual([]);
     } finally {

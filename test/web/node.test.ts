@@ -1,19 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import type { Browser } from "playwright";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { chromiumPath, launchChromium } from "../support/chromium.js";
+import { chromiumPath } from "../support/chromium.js";
 import { projectFolder } from "../support/docs.js";
-import { type ServedPage, servePage } from "./served-page.js";
+import { usePage } from "./page-suite.js";
 import { WatchedPage } from "./watched-page.js";
 
-/** The first time, Linux is fetched and booted. */
-const SET_UP_MS = 400_000;
-
 describe.skipIf(chromiumPath === undefined)("the page with Node (skipped where Chromium is missing)", () => {
-  let served: ServedPage;
-  let browser: Browser;
+  const suite = usePage();
   let node: ChildProcess;
   /** What `pageferry serve` has told, each an object. */
   const events: Record<string, unknown>[] = [];
@@ -23,28 +18,23 @@ describe.skipIf(chromiumPath === undefined)("the page with Node (skipped where C
   };
 
   beforeAll(async () => {
-    served = await servePage();
-    browser = await launchChromium();
-    const origin = new URL(served.url).origin;
+    const origin = new URL(suite.served.url).origin;
     const args = ["dist/cli/main.js", "serve", "--listen", "127.0.0.1:0", "--origin", origin, "--json"];
     node = spawn(process.execPath, args, { cwd: projectFolder, stdio: ["ignore", "pipe", "inherit"] });
     createInterface({ input: node.stdout as NodeJS.ReadableStream }).on("line", (line) =>
       events.push(JSON.parse(line)),
     );
-  }, SET_UP_MS);
+  });
   afterAll(async () => {
     if (node?.exitCode === null) {
       node.kill("SIGKILL");
       await once(node, "exit");
     }
-    await browser?.close();
-    served?.close();
   });
 
-  it("a Linux goes to Node by WebSocket and comes back", async (test) => {
-    if (served.missing !== undefined) test.skip(served.missing);
+  it("a Linux goes to Node by WebSocket and comes back", async () => {
     const { url } = await heard("listening");
-    const tab = await WatchedPage.open(await browser.newContext(), served.url);
+    const tab = await WatchedPage.open(suite.context, suite.served.url);
     await tab.startLinux("Count");
     await tab.counts(3);
     const manifest = await tab.manifest();

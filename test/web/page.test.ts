@@ -1,41 +1,24 @@
 import { mkdirSync } from "node:fs";
-import type { Browser, BrowserContext } from "playwright";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { PageClass } from "../../src/wire/batch.js";
-import { chromiumPath, launchChromium } from "../support/chromium.js";
+import { chromiumPath } from "../support/chromium.js";
 import { projectFolder } from "../support/docs.js";
-import { type ServedPage, servePage } from "./served-page.js";
+import { usePage } from "./page-suite.js";
 import { WatchedPage } from "./watched-page.js";
 
 /** Pictures of the page are kept here, for people to look at. */
 const PICTURES = `${projectFolder}build/pictures`;
-/** The first time, Linux is fetched and booted. */
-const SET_UP_MS = 400_000;
 const SHIFT_LIMIT = 0.1;
 
 describe.skipIf(chromiumPath === undefined)("the page, in Chromium (skipped where it is not installed)", () => {
-  let served: ServedPage;
-  let browser: Browser;
-  let context: BrowserContext;
+  const suite = usePage({ viewport: { width: 1280, height: 900 } });
   let tab: WatchedPage;
 
-  beforeAll(async () => {
+  beforeAll(() => {
     mkdirSync(PICTURES, { recursive: true });
-    served = await servePage();
-    if (served.missing !== undefined && process.env["PAGEFERRY_REQUIRE"] === "all") throw new Error(served.missing);
-    browser = await launchChromium();
-  }, SET_UP_MS);
-  afterAll(async () => {
-    await browser?.close();
-    served?.close();
   });
-  beforeEach(async (test) => {
-    if (served.missing !== undefined) test.skip(served.missing);
-    context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
-    tab = await WatchedPage.open(context, served.url);
-  });
-  afterEach(async () => {
-    await context?.close();
+  beforeEach(async () => {
+    tab = await WatchedPage.open(suite.context, suite.served.url);
   });
 
   const picture = async (name: string): Promise<void> => {
@@ -83,7 +66,7 @@ describe.skipIf(chromiumPath === undefined)("the page, in Chromium (skipped wher
     expect(all).toEqual(all.map((_, index) => index + 1));
     expect(await tab.manifest()).toBe(manifest);
 
-    const origin = new URL(served.url).origin;
+    const origin = new URL(suite.served.url).origin;
     expect(tab.requests.filter((url) => !url.startsWith(`${origin}/`) && !url.startsWith(`blob:${origin}/`))).toEqual(
       [],
     );

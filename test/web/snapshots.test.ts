@@ -1,38 +1,20 @@
 import { readFileSync } from "node:fs";
-import type { Browser, BrowserContext } from "playwright";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { chromiumPath, launchChromium } from "../support/chromium.js";
-import { type ServedPage, servePage } from "./served-page.js";
+import { beforeEach, describe, expect, it } from "vitest";
+import { chromiumPath } from "../support/chromium.js";
+import { usePage } from "./page-suite.js";
 import { WatchedPage } from "./watched-page.js";
 
-/** The first time, Linux is fetched and booted. */
-const SET_UP_MS = 400_000;
 /** Snapshots are compressed and checked, beside other tests. */
 const PATIENCE = { timeout: 30_000 };
 
 describe.skipIf(chromiumPath === undefined)("the page's snapshots (skipped where Chromium is missing)", () => {
-  let served: ServedPage;
-  let browser: Browser;
-  let context: BrowserContext;
+  const suite = usePage();
   let tab: WatchedPage;
 
-  beforeAll(async () => {
-    served = await servePage();
-    browser = await launchChromium();
-  }, SET_UP_MS);
-  afterAll(async () => {
-    await browser?.close();
-    served?.close();
-  });
-  beforeEach(async (test) => {
-    if (served.missing !== undefined) test.skip(served.missing);
-    context = await browser.newContext();
-    tab = await WatchedPage.open(context, served.url);
+  beforeEach(async () => {
+    tab = await WatchedPage.open(suite.context, suite.served.url);
     await tab.startLinux("Count");
     await tab.counts(3);
-  });
-  afterEach(async () => {
-    await context?.close();
   });
 
   const rows = () => tab.page.locator("#snapshots li strong");
@@ -109,8 +91,8 @@ describe.skipIf(chromiumPath === undefined)("the page's snapshots (skipped where
   });
 
   it("one for which there is no room is not kept, and the machine runs on", async () => {
-    const session = await context.newCDPSession(tab.page);
-    await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(served.url).origin, quotaSize: 1e6 });
+    const session = await suite.context.newCDPSession(tab.page);
+    await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(suite.served.url).origin, quotaSize: 1e6 });
     await tab.press("Save a snapshot");
     expect(await tab.fault()).toMatch(/storage .*is full.* runs on/);
     expect(await rows().count()).toBe(0);

@@ -1,42 +1,26 @@
-import type { Browser, BrowserContext, Page } from "playwright";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Page } from "playwright";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Guest } from "../../src/guest/guest.js";
 import { MemoryGuest } from "../../src/guest/memory/guest.js";
 import { memoryStorage } from "../../src/guest/snapshot/memory-storage.js";
 import { SnapshotStore } from "../../src/guest/snapshot/store.js";
 import { installedVersion } from "../../src/guest/v86/node.js";
-import { chromiumPath, launchChromium } from "../support/chromium.js";
-import { type ServedPage, servePage } from "./served-page.js";
+import { chromiumPath } from "../support/chromium.js";
+import { usePage } from "./page-suite.js";
 import { WatchedPage } from "./watched-page.js";
 
-/** The first time, Linux is fetched and booted. */
-const SET_UP_MS = 400_000;
-
 describe.skipIf(chromiumPath === undefined)("what does not fit the page (skipped where Chromium is missing)", () => {
-  let served: ServedPage;
+  const suite = usePage();
   let version: string;
-  let browser: Browser;
-  let context: BrowserContext;
   let tab: WatchedPage;
 
   beforeAll(async () => {
-    served = await servePage();
     version = await installedVersion();
-    browser = await launchChromium();
-  }, SET_UP_MS);
-  afterAll(async () => {
-    await browser?.close();
-    served?.close();
   });
-  beforeEach(async (test) => {
-    if (served.missing !== undefined) test.skip(served.missing);
-    context = await browser.newContext();
-    tab = await WatchedPage.open(context, served.url);
+  beforeEach(async () => {
+    tab = await WatchedPage.open(suite.context, suite.served.url);
     await tab.startLinux("Count");
     await tab.counts(3);
-  });
-  afterEach(async () => {
-    await context?.close();
   });
 
   const runsOn = async (): Promise<void> => {
@@ -48,7 +32,7 @@ describe.skipIf(chromiumPath === undefined)("what does not fit the page (skipped
 
   it("a tab with another version of the emulator does not take the machine, and both tabs say why", async () => {
     // What the browser loads from now on knows another version.
-    await context.route(/\/index-.*\.js$/, async (route) => {
+    await suite.context.route(/\/index-.*\.js$/, async (route) => {
       const script = await (await route.fetch()).text();
       await route.fulfill({
         contentType: "text/javascript",
@@ -57,7 +41,7 @@ describe.skipIf(chromiumPath === undefined)("what does not fit the page (skipped
     });
     await tab.choose("Where to", "Another tab");
     await tab.press("Move it to another tab");
-    const opened = context.waitForEvent("page");
+    const opened = suite.context.waitForEvent("page");
     await tab.press("Open the tab");
     const there: Page = await opened;
     const why = `version "${version}" of v86, and here is 0.0.1`;

@@ -20,6 +20,8 @@ declare global {
   var axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }> };
 }
 
+const watchedContexts = new WeakSet<BrowserContext>();
+
 /** One tab with the page, of which all is seen that its workers say, that it asks for over the network, and that it complains of. */
 export class WatchedPage {
   readonly page: Page;
@@ -35,22 +37,20 @@ export class WatchedPage {
     });
   }
 
-  /** Opens the page in a tab of its own. */
+  /** Opens the page in a tab of its own; also tabs that it opens can be watched then. */
   static async open(context: BrowserContext, url: string): Promise<WatchedPage> {
-    const watched = new WatchedPage(await context.newPage());
-    await watched.page.addInitScript(watchWorkers);
-    await watched.page.goto(url);
-    await watched.page.waitForSelector("html[data-ready]");
+    if (!watchedContexts.has(context)) await context.addInitScript(watchWorkers);
+    watchedContexts.add(context);
+    const page = await context.newPage();
+    const watched = WatchedPage.adopt(page);
+    await page.goto(url);
+    await page.waitForSelector("html[data-ready]");
     return watched;
   }
 
   /** A tab that the page itself has opened. */
-  static async adopt(page: Page): Promise<WatchedPage> {
-    const watched = new WatchedPage(page);
-    await page.addInitScript(watchWorkers);
-    await page.reload();
-    await page.waitForSelector("html[data-ready]");
-    return watched;
+  static adopt(page: Page): WatchedPage {
+    return new WatchedPage(page);
   }
 
   async press(name: string | RegExp): Promise<void> {
