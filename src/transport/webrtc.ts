@@ -34,8 +34,9 @@ export interface ConnectionAnswer {
   cancel(): void;
 }
 
-/** The browser names its own addresses at once, or never. */
+/** The browser names its own addresses at once, as a rule; those that come later than this are not waited for, unless there is none yet. */
 const GATHERING_MS = 5000;
+const FIRST_ADDRESS_MS = 20_000;
 
 /**
  * Offers a WebRTC connection by a code that somebody carries to the other side, and another one back. No server helps, so nothing leaves the two
@@ -149,14 +150,26 @@ class Side {
 
 function gathered(peer: RTCPeerConnection): Promise<void> {
   return new Promise((resolve) => {
-    // With those that are there by then.
-    const timer = setTimeout(resolve, GATHERING_MS);
+    let isLate = false;
+    const hasAddress = (): boolean => /^a=candidate:/m.test(peer.localDescription?.sdp ?? "");
     const check = (): void => {
-      if (peer.iceGatheringState !== "complete") return;
-      clearTimeout(timer);
+      if (peer.iceGatheringState === "complete" || (isLate && hasAddress())) finish();
+    };
+    const timers = [
+      setTimeout(() => {
+        isLate = true;
+        check();
+      }, GATHERING_MS),
+      setTimeout(() => finish(), FIRST_ADDRESS_MS),
+    ];
+    const finish = (): void => {
+      for (const timer of timers) clearTimeout(timer);
+      peer.removeEventListener("icegatheringstatechange", check);
+      peer.removeEventListener("icecandidate", check);
       resolve();
     };
     peer.addEventListener("icegatheringstatechange", check);
+    peer.addEventListener("icecandidate", check);
     check();
   });
 }
