@@ -1,5 +1,6 @@
 import { FINGERPRINT_BYTES } from "../kernel/fingerprint.js";
 import type { Kernels } from "../kernel/load.js";
+import { hex } from "../wire/hex.js";
 
 /** SHA-256 over so many bytes of fingerprints at a time, and then over those digests. */
 const DIGEST_CHUNK_BYTES = 16 << 20;
@@ -43,11 +44,6 @@ export async function digestOf(fingerprints: Uint8Array, stateDigest: Promise<Ar
 /** WebCrypto takes some milliseconds to be loaded: better before the machine stands still. */
 export async function loadDigest(): Promise<void> {
   await sha256(new Uint8Array(0));
-}
-
-/** Bytes as lower-case hex digits. */
-export function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** SHA-256, made on another thread where the runtime has one for it; WebCrypto takes no shared memory. */

@@ -1,3 +1,4 @@
+import { hex } from "../wire/hex.js";
 import { encodeAnswer, type Opening, type Verdict } from "../wire/resume.js";
 import { checkNumber } from "./check.js";
 import type { Connection, Peer } from "./connection.js";
@@ -69,16 +70,16 @@ export class ResumableAcceptor {
 
   /** Lets the other side resume a session that this side has opened; until its end. */
   adopt(session: ResumableSession, token: Uint8Array): void {
-    this.#sessions.set(nameOf(token), session);
+    this.#sessions.set(hex(token), session);
   }
 
   /** Forgets a session. */
   release(token: Uint8Array): void {
-    this.#sessions.delete(nameOf(token));
+    this.#sessions.delete(hex(token));
   }
 
   #answer(inner: Connection, opening: Opening, rest: Uint8Array): void {
-    const session = this.#sessions.get(nameOf(opening.token));
+    const session = this.#sessions.get(hex(opening.token));
     const verdict = opening.isNew ? this.#verdictOnNew(session) : verdictOnResuming(session, inner, opening);
     if (verdict !== "accepted") {
       const attempt = verdict === "stale" ? (session?.newestAttempt ?? 0) : 0;
@@ -132,12 +133,6 @@ function verdictOnResuming(
 /** Reads a connection to its end. */
 async function drain(inner: Connection): Promise<void> {
   while ((await inner.receive()) !== undefined);
-}
-
-function nameOf(token: Uint8Array): string {
-  let name = "";
-  for (const byte of token) name += byte.toString(16).padStart(2, "0");
-  return name;
 }
 
 function closedError(): TransportError {

@@ -1,6 +1,5 @@
 import { get } from "node:http";
-import { afterEach, describe, expect, it, type TestContext } from "vitest";
-import { GuestError } from "../../src/guest/errors.js";
+import { afterEach, describe, expect, it } from "vitest";
 import type { Host } from "../../src/guest/guest.js";
 import { MemoryGuest } from "../../src/guest/memory/guest.js";
 import { MemoryHost } from "../../src/guest/memory/host.js";
@@ -9,7 +8,6 @@ import { SerialConsole } from "../../src/guest/v86/console.js";
 import { COMMAND_PORT } from "../../src/guest/v86/demo-userland.js";
 import { V86Guest } from "../../src/guest/v86/guest.js";
 import { V86Host } from "../../src/guest/v86/host.js";
-import { type DemoGuest, startDemoGuest } from "../../src/guest/v86/image.js";
 import { createEmulator, installedVersion } from "../../src/guest/v86/node.js";
 import { Destination } from "../../src/migration/destination.js";
 import { migrate } from "../../src/migration/migrate.js";
@@ -19,6 +17,7 @@ import { resumableConnect } from "../../src/transport/resumable.js";
 import { connectWebSocket } from "../../src/transport/websocket-server.js";
 import { RunningCommand, runCommand } from "../support/command.js";
 import { CuttingProxy } from "../support/cutting-proxy.js";
+import { startedOrSkipped } from "../support/demo-guest.js";
 
 const MEMORY = { name: "alpha", memoryBytes: 4 << 20, workingSetPages: 64 };
 const ORIGIN = "http://localhost:8086";
@@ -294,16 +293,6 @@ async function untilFetched(fetch: () => Promise<MemoryMachine>): Promise<Memory
     } catch (error) {
       if (!(error as Error).message.includes("already")) throw error;
     }
-  }
-}
-
-async function startedOrSkipped(context: TestContext): Promise<DemoGuest> {
-  try {
-    return await startDemoGuest({ onProgress: (line) => console.log(line) });
-  } catch (error) {
-    const isMissing = error instanceof GuestError && (error.code === "missing-program" || error.code === "image");
-    if (isMissing && process.env["PAGEFERRY_REQUIRE"] !== "all") context.skip(error.message);
-    throw error;
   }
 }
 

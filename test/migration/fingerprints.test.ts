@@ -2,13 +2,8 @@ import { createHash } from "node:crypto";
 import { createXXHash128 } from "hash-wasm";
 import { describe, expect, it } from "vitest";
 import { createKernels } from "../../src/kernel/load.js";
-import {
-  sha256 as digest,
-  digestOf,
-  drawFingerprintSeed,
-  hex,
-  zeroFingerprints,
-} from "../../src/migration/fingerprints.js";
+import { sha256 as digest, digestOf, drawFingerprintSeed, zeroFingerprints } from "../../src/migration/fingerprints.js";
+import { hex } from "../../src/wire/hex.js";
 import { expectSameBytes } from "../support/bytes.js";
 import { Random } from "../support/random.js";
 

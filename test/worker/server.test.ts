@@ -6,7 +6,7 @@ import type { MigrationReport, RoundReport } from "../../src/migration/report.js
 import { messagePortConnection } from "../../src/transport/message-port.js";
 import { PageClass } from "../../src/wire/batch.js";
 import type { MachineSource, WorkerMigrateOptions } from "../../src/worker/messages.js";
-import { failureOf, LIMIT, TestWorker, takeOut } from "./test-worker.js";
+import { failureOf, LIMIT, move, TestWorker, takeOut } from "./test-worker.js";
 
 const MEMORY: MachineSource = { kind: "memory", name: "memory", memoryBytes: 4 << 20, pagesPerSecond: 2000 };
 /** So that a move is still in its first round when its first pages are told of. */
@@ -17,21 +17,6 @@ async function started(source: MachineSource = MEMORY): Promise<TestWorker> {
   await worker.order("open", { v86: undefined });
   await worker.order("start", source);
   return worker;
-}
-
-/** Orders both ends of a move. */
-function move(
-  from: TestWorker,
-  to: TestWorker,
-  options: WorkerMigrateOptions = {},
-): { readonly leaving: Promise<MigrationReport>; readonly arriving: Promise<unknown> } {
-  const { port1, port2 } = new MessageChannel();
-  const arriving = to.order("receive", { port: port2, ...LIMIT });
-  const leaving = from.order("migrate", { port: port1, options });
-  // Whoever looks at one end only is not to be disturbed by the other.
-  arriving.catch(() => {});
-  leaving.catch(() => {});
-  return { leaving, arriving };
 }
 
 /** The machine that is in the worker runs, and its memory is what its workload has made of it. */

@@ -1,8 +1,16 @@
 import { MemoryHost } from "../../src/guest/memory/host.js";
 import type { MemoryMachine } from "../../src/guest/memory/machine.js";
 import { Destination } from "../../src/migration/destination.js";
+import type { MigrationReport } from "../../src/migration/report.js";
 import { messagePortConnection } from "../../src/transport/message-port.js";
-import type { MachineNews, MachineState, Order, Orders, Word } from "../../src/worker/messages.js";
+import type {
+  MachineNews,
+  MachineState,
+  Order,
+  Orders,
+  Word,
+  WorkerMigrateOptions,
+} from "../../src/worker/messages.js";
 import { MachineServer } from "../../src/worker/server.js";
 
 export const LIMIT: { readonly memoryLimitBytes: number } = { memoryLimitBytes: 64 << 20 };
@@ -96,4 +104,19 @@ export async function takeOut(worker: TestWorker): Promise<MemoryMachine> {
     worker.order("migrate", { port: port1, options: {} }),
   ]);
   return host.content as MemoryMachine;
+}
+
+/** Orders both ends of a move. */
+export function move(
+  from: TestWorker,
+  to: TestWorker,
+  options: WorkerMigrateOptions = {},
+): { readonly leaving: Promise<MigrationReport>; readonly arriving: Promise<unknown> } {
+  const { port1, port2 } = new MessageChannel();
+  const arriving = to.order("receive", { port: port2, ...LIMIT });
+  const leaving = from.order("migrate", { port: port1, options });
+  // Whoever looks at one end only is not to be disturbed by the other.
+  arriving.catch(() => {});
+  leaving.catch(() => {});
+  return { leaving, arriving };
 }

@@ -1,8 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import type { MigrationReport } from "../../src/migration/report.js";
-import type { WorkerMigrateOptions } from "../../src/worker/messages.js";
 import { FAKE_V86, FakeV86, fakeMachine } from "./fake-v86.js";
-import { failureOf, LIMIT, TestWorker } from "./test-worker.js";
+import { failureOf, move, TestWorker } from "./test-worker.js";
 
 const PRINTED = "booted\n";
 
@@ -20,19 +18,6 @@ async function started(): Promise<TestWorker> {
   const worker = await opened();
   await worker.order("start", await fakeMachine(PRINTED));
   return worker;
-}
-
-function move(
-  from: TestWorker,
-  to: TestWorker,
-  options: WorkerMigrateOptions = {},
-): { readonly leaving: Promise<MigrationReport>; readonly arriving: Promise<unknown> } {
-  const { port1, port2 } = new MessageChannel();
-  const arriving = to.order("receive", { port: port2, ...LIMIT });
-  const leaving = from.order("migrate", { port: port1, options });
-  arriving.catch(() => {});
-  leaving.catch(() => {});
-  return { leaving, arriving };
 }
 
 /** What the console of the worker's machine shows. */

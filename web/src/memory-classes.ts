@@ -1,3 +1,5 @@
+import { PageClass } from "pageferry";
+
 /** How a cell of the memory map stands: as its page travelled last, or not at all. The numbers are those of the engine's page classes. */
 export const Cell: {
   readonly waiting: 0;
@@ -11,7 +13,7 @@ export const Cell: {
 export type Cell = (typeof Cell)[keyof typeof Cell];
 
 /** Pages that pass unremembered are novel ones to whoever watches. */
-const PASSING = 7;
+const PASSING = PageClass.passing;
 
 /** How a class of pages looks and what it is called. */
 export interface ClassLook {

@@ -1,3 +1,4 @@
+import { hex } from "../../wire/hex.js";
 import { equalBytes } from "./bytes.js";
 import { type Digest, type DigestStream, type Sha256, sha256 } from "./sha256.js";
 import { type ImageSource, WINDOW_BYTES } from "./source.js";
@@ -48,7 +49,7 @@ export class ImageDigest {
 
   /** The digest of all leaves, as hex. */
   async finish(): Promise<string> {
-    return Array.from(await this.#root.finish(), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    return hex(await this.#root.finish());
   }
 
   #zeros(): Digest {

@@ -1,13 +1,13 @@
-import { describe, expect, it, type TestContext } from "vitest";
-import { GuestError } from "../../../src/guest/errors.js";
+import { describe, expect, it } from "vitest";
 import { SerialConsole } from "../../../src/guest/v86/console.js";
 import type { V86Emulator } from "../../../src/guest/v86/emulator.js";
 import { V86Guest } from "../../../src/guest/v86/guest.js";
 import { V86Host } from "../../../src/guest/v86/host.js";
-import { type DemoGuest, startDemoGuest } from "../../../src/guest/v86/image.js";
+import type { DemoGuest } from "../../../src/guest/v86/image.js";
 import { createEmulator } from "../../../src/guest/v86/node.js";
 import { createKernelsSync } from "../../../src/index.js";
 import { expectSameBytes } from "../../support/bytes.js";
+import { startedOrSkipped } from "../../support/demo-guest.js";
 import { WAYS } from "./fake-emulator.js";
 
 const PAGE_BYTES = 4096;
@@ -16,16 +16,6 @@ const BATCH_PAGES = 256;
 const WAIT_MS = 60_000;
 /** A first run fetches the images and boots. */
 const TEST_TIMEOUT_MS = 400_000;
-
-async function startedOrSkipped(context: TestContext): Promise<DemoGuest> {
-  try {
-    return await startDemoGuest({ onProgress: (line) => console.log(line) });
-  } catch (error) {
-    const isMissing = error instanceof GuestError && (error.code === "missing-program" || error.code === "image");
-    if (isMissing && process.env["PAGEFERRY_REQUIRE"] !== "all") context.skip(error.message);
-    throw error;
-  }
-}
 
 /** What is printed from now on. */
 function record(emulator: V86Emulator): { text: string } {
