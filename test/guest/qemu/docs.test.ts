@@ -89,10 +89,12 @@ describe.skipIf(reason !== undefined)(`docs/qemu.md (${reason ?? "lab"})`, () =>
 
     const plan = await LabMachine.plan(OPTIONS);
     const started = pageferry("receive-command", folder, { ...listen, "/dev/shm/db": plan.paths.ram }, restOf(plan));
+    // Attached before it runs: what a machine prints while nobody listens is lost.
+    const arriving = LabMachine.attach(plan);
     const migrated = pageferry("migrate", folder, { ...to(await portOf(started)), "/run/db.qmp": first.paths.monitor });
     expect((await migrated.done).status, (await migrated.done).stderr).toBe(0);
     const [, socket] = /Its QMP socket is (\S+)\./.exec((await started.done).stdout) as unknown as [string, string];
-    const second = await LabMachine.attach(plan);
+    const second = await arriving;
     cleanups.push(() => second.stop());
     await second.countOn(3);
 
