@@ -83,6 +83,39 @@ export interface Guest {
   throttle?(fraction: number): Promise<void>;
 }
 
+/** How long a machine has waited for pages that it touched before they were there. */
+export interface FaultReport {
+  readonly faults: number;
+  /** From a touch to its page; 0 where there were none. */
+  readonly meanMs: number;
+  /** The 99th percentile. */
+  readonly p99Ms: number;
+  readonly maxMs: number;
+}
+
+/**
+ * The part of a host that lets a machine run before its memory is there. What the engine reads and writes is then a copy of what the source holds, which
+ * the machine's own writes never change; of a page that has not {@link arrived}, the machine sees nothing.
+ */
+export interface LazyMemory {
+  /**
+   * Set by the engine before the state is loaded: called with pages, all of one region, that were touched and have not arrived, among them perhaps some that
+   * have. A touch may be told more than once.
+   */
+  onFault: (firstPage: number, pageCount: number) => void;
+  /** Pages of one region are as the machine shall see them, and are never written again: whoever waits for them goes on. */
+  arrived(firstPage: number, pageCount: number): void;
+  /** What the faults came to so far. */
+  faultReport(): Promise<FaultReport>;
+  /** Every page has arrived: nothing is needed of this process any more. */
+  complete(): Promise<void>;
+  /**
+   * The rest will never come. Stops the machine for good and writes what there is of its memory into a folder, its own writes as far as they can be had;
+   * returns the files. `isMissing` tells of a page whether it never came.
+   */
+  salvage(folder: string, isMissing: (page: number) => boolean): Promise<readonly string[]>;
+}
+
 /** The place where a machine arrives. */
 export interface Host {
   /** Makes room for a machine, its memory all zero (or what {@link hasBase} says). Throws where it cannot take it. */
@@ -91,6 +124,8 @@ export interface Host {
   readonly hasBase?: boolean;
   /** True where it is known without looking that all of the prepared memory is zero. */
   readonly isUntouched?: boolean;
+  /** Once prepared, where the machine can run before its memory is there. */
+  readonly lazy?: LazyMemory | undefined;
   /** Copies whole pages, all of one region, into `into`. */
   readPages(firstPage: number, into: Uint8Array): void;
   /** Puts whole pages, all of one region, into the machine's memory. */
