@@ -1,10 +1,11 @@
 /** What any runtime can use; `pageferry/node` has this and what needs Node. */
 export { GuestError, type GuestErrorCode } from "./guest/errors.js";
+export { summarizeFaults } from "./guest/faults.js";
 export type { ImageName, PatchHeader } from "./guest/file/patch.js";
 export type { ImageSource } from "./guest/file/source.js";
-export type { Guest, Host, InPlaceMemory, Machine, MemoryRegion } from "./guest/guest.js";
+export type { FaultReport, Guest, Host, InPlaceMemory, LazyMemory, Machine, MemoryRegion } from "./guest/guest.js";
 export { LoggingMemoryGuest, MemoryGuest } from "./guest/memory/guest.js";
-export { MemoryHost } from "./guest/memory/host.js";
+export { MemoryHost, type MemoryHostOptions } from "./guest/memory/host.js";
 export { MemoryMachine, type MemoryMachineOptions } from "./guest/memory/machine.js";
 export { type Workload, WorkloadWriter } from "./guest/memory/workload.js";
 export { type CapturedMachine, captureMachine } from "./guest/snapshot/capture.js";
@@ -44,13 +45,16 @@ export {
 export { LZ4_MAX_INPUT_BYTES, LZ4_STATE_BYTES, Lz4Kernels, lz4Bound } from "./kernel/lz4.js";
 export { ScanKernels } from "./kernel/scan.js";
 export { Span } from "./kernel/span.js";
-export type { Arrival, ArrivalRequest, DestinationOptions } from "./migration/arrival.js";
+export type { Arrival, ArrivalRequest, DestinationOptions, RunningArrival } from "./migration/arrival.js";
 export { Destination } from "./migration/destination.js";
 export { MigrationError, type MigrationErrorCode } from "./migration/errors.js";
+export { LostArrival, type LostMachine } from "./migration/lost.js";
 export { Migration, MigrationFailure, migrate, ProgressEvent } from "./migration/migrate.js";
 export type { MigrateOptions, Strategy } from "./migration/options.js";
+export type { ServedPages } from "./migration/page-server.js";
+export type { Forecast } from "./migration/prediction.js";
 export type { Progress } from "./migration/progress.js";
-export type { MigrationOutcome, MigrationReport, RoundReport } from "./migration/report.js";
+export type { MigrationOutcome, MigrationReport, PostcopyReport, RoundReport } from "./migration/report.js";
 export type { SourceState } from "./migration/state.js";
 export type { Compression } from "./page/compression/compressor.js";
 export { createPageDecoder, createPageEncoder, DEFAULT_CACHE_BYTES } from "./page/create.js";

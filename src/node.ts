@@ -5,6 +5,7 @@ export type { DiffReport } from "./guest/file/difference.js";
 export { FileGuest, type FileGuestOptions } from "./guest/file/guest.js";
 export { FileHost, type FileHostOptions } from "./guest/file/host.js";
 export { ImageFile } from "./guest/file/image.js";
+export { keepMachine } from "./guest/file/keep.js";
 export { type ImageSummary, type PageSummary, type SummaryOptions, summarizeImage } from "./guest/file/summary.js";
 export type { QmpAddress, QmpTimeout } from "./guest/qemu/address.js";
 export { QmpError, type QmpErrorCode } from "./guest/qemu/errors.js";

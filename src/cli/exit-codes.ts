@@ -5,6 +5,7 @@ export const ExitCode: {
   readonly usage: 2;
   readonly refused: 3;
   readonly inDoubt: 4;
+  readonly lost: 5;
   readonly cancelled: 130;
 } = Object.freeze({
   ok: 0,
@@ -16,6 +17,8 @@ export const ExitCode: {
   refused: 3,
   /** A machine was handed over and the answer was lost: it stands still here and may run there. */
   inDoubt: 4,
+  /** A machine ran at the destination, and the rest of its memory cannot come there any more. */
+  lost: 5,
   /** Interrupted by the user. */
   cancelled: 130,
 });

@@ -19,6 +19,8 @@ function exitCodeOf(error: unknown): ExitCode {
       return ExitCode.refused;
     case "in-doubt":
       return ExitCode.inDoubt;
+    case "machine-lost":
+      return ExitCode.lost;
     case "cancelled":
       return ExitCode.cancelled;
     default:

@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { keepMachine } from "../guest/file/keep.js";
 import type { Guest } from "../guest/guest.js";
 import { type Migration, MigrationFailure, migrate } from "../migration/migrate.js";
 import type { MigrateOptions } from "../migration/options.js";
@@ -7,19 +8,22 @@ import { untilCancelled } from "./cancel.js";
 import {
   type Address,
   addNetworkOptions,
+  addSalvageOptions,
   compressionOption,
   connect,
   type NetworkOptions,
   parseAddress,
   parseByteOption,
   parsePositive,
+  patienceOf,
+  type SalvageOptions,
   timeoutMsOf,
 } from "./network.js";
 import { createProgressBar, migrationUpdate } from "./progress-bar.js";
 import { reportText } from "./report-text.js";
 
 /** Options of every command that moves a machine away. */
-export interface MigrationOptions extends NetworkOptions {
+export interface MigrationOptions extends NetworkOptions, SalvageOptions {
   readonly to: Address;
   readonly serverName?: string;
   readonly name?: string;
@@ -38,8 +42,8 @@ export function addMigrationOptions(command: Command): Command {
     .requiredOption("--to <host:port>", "the destination", parseAddress)
     .option("--server-name <name>", "the name in the destination's certificate (default: its host)")
     .addOption(
-      new Option("--strategy <strategy>", "copy while the machine runs, or stop it first")
-        .choices(["precopy", "stop-and-copy"])
+      new Option("--strategy <strategy>", "whether memory goes before the machine or follows it: see docs/postcopy.md")
+        .choices(["precopy", "stop-and-copy", "postcopy", "hybrid", "auto"])
         .default("precopy"),
     )
     .addOption(compressionOption())
@@ -52,32 +56,53 @@ export function addMigrationOptions(command: Command): Command {
     .option("--bandwidth <bytes>", "send at most so much a second, such as 12.5M", parseByteOption)
     .option("--cache <bytes>", "the most memory for pages as they were sent (default: 512MiB)", parseByteOption)
     .option("--json", "print the report as one JSON object, on the last line");
-  return addNetworkOptions(command);
+  return addSalvageOptions(addNetworkOptions(command));
 }
 
 /** Moves the guest, shows how it goes and prints the report. Where it fails the guest is the caller's to let go. */
 export async function moveGuest(guest: Guest, options: MigrationOptions): Promise<void> {
   try {
-    const report = await untilCancelled(async (signal) => {
-      const connection = await connect(options.to, options);
-      return await follow(
-        migrate(guest, connection, {
-          strategy: options.strategy,
-          compression: options.compression,
-          downtimeLimitMs: options.downtimeLimit,
-          onStall: options.onStall,
-          ...(options.cache !== undefined && { cacheBytes: options.cache }),
-          timeoutMs: timeoutMsOf(options),
-          signal,
-          reconnect: () => connect(options.to, options),
-          inDoubtTimeoutMs: options.reconnectFor * 1000,
-        }),
-      );
-    });
+    const report = await untilCancelled((signal) => move(guest, options, signal));
     console.log(options.json ? JSON.stringify(report) : reportText(report));
   } catch (error) {
-    if (options.json && error instanceof MigrationFailure) console.log(JSON.stringify(error.report));
+    if (!(error instanceof MigrationFailure)) throw error;
+    if (error.state !== undefined) await salvage(guest, error.state, options);
+    if (options.json) console.log(JSON.stringify(error.report));
     throw error;
+  }
+}
+
+async function move(guest: Guest, options: MigrationOptions, signal: AbortSignal): Promise<MigrationReport> {
+  let migration: Migration | undefined;
+  // A machine that runs there without its memory is lost where this end gives up.
+  const network = { ...options, isFollowed: () => migration?.state === "serving" };
+  const connection = await connect(options.to, network);
+  migration = migrate(guest, connection, {
+    strategy: options.strategy,
+    compression: options.compression,
+    downtimeLimitMs: options.downtimeLimit,
+    onStall: options.onStall,
+    ...(options.cache !== undefined && { cacheBytes: options.cache }),
+    timeoutMs: timeoutMsOf(options),
+    lostAfterMs: patienceOf(options),
+    signal,
+    reconnect: () => connect(options.to, options),
+    inDoubtTimeoutMs: options.reconnectFor * 1000,
+  });
+  const moving = migration;
+  signal.addEventListener("abort", () => {
+    if (moving.state === "serving")
+      console.error("pageferry: The machine has left, and its memory follows: going on until it is there.");
+  });
+  return await follow(migration);
+}
+
+async function salvage(guest: Guest, state: Uint8Array, { salvage: folder }: MigrationOptions): Promise<void> {
+  try {
+    const files = await keepMachine(guest, state, folder);
+    console.error(`pageferry: The machine as it left is in ${files.join(", ")}.`);
+  } catch (error) {
+    console.error(`pageferry: ${(error as Error).message}`);
   }
 }
 

@@ -30,6 +30,30 @@ const PATIENCE_MS = 30_000;
 /** Three weeks; timers do not wait for much longer. */
 const MAX_SECONDS = 1_814_400;
 
+/** Options of every command that may be one end of a machine which runs before its memory is there. */
+export interface SalvageOptions {
+  /** How long such a machine waits for a lost link, in s. */
+  readonly lostAfter?: number;
+  /** The folder for what is left of one that is lost. */
+  readonly salvage: string;
+}
+
+/** Adds `--lost-after` and `--salvage`. */
+export function addSalvageOptions(command: Command): Command {
+  return command
+    .option(
+      "--lost-after <seconds>",
+      "when a machine whose memory follows it is given up as lost, where the link is (default: never)",
+      parseSeconds,
+    )
+    .option("--salvage <folder>", "where what is left of a lost machine is written", ".");
+}
+
+/** How long a machine waits for its memory, in ms. */
+export function patienceOf({ lostAfter }: Pick<SalvageOptions, "lostAfter">): number {
+  return lostAfter === undefined ? Number.POSITIVE_INFINITY : lostAfter * 1000;
+}
+
 /** Adds `--credentials`, `--insecure` and `--reconnect-for`. */
 export function addNetworkOptions(command: Command): Command {
   return command
@@ -47,9 +71,15 @@ export function timeoutMsOf({ reconnectFor }: Pick<NetworkOptions, "reconnectFor
 }
 
 /** Options of {@link connect}. */
-export interface ConnectOptions extends NetworkOptions {
+export interface ConnectOptions extends ReachOptions {
   readonly serverName?: string;
   readonly bandwidth?: number;
+}
+
+/** How links are opened, and how long lost ones are waited for. */
+export interface ReachOptions extends NetworkOptions, Partial<SalvageOptions> {
+  /** Whether a machine runs at the destination whose memory follows it over this connection. */
+  readonly isFollowed?: () => boolean;
 }
 
 /** Connects with TLS where there are credentials, else without on loopback or where that was asked for; and again where the link is lost. */
@@ -77,7 +107,7 @@ async function open(address: Address, { credentials, insecure, serverName }: Con
 /** Listens, in the same way. */
 export async function listen(
   address: Address,
-  options: NetworkOptions,
+  options: ReachOptions,
   onConnection: (connection: Connection) => void,
 ): Promise<Listener> {
   const { credentials, insecure } = options;
@@ -97,11 +127,12 @@ export async function listen(
   };
 }
 
-function resumableOptionsOf({ reconnectFor }: NetworkOptions): ResumableOptions {
+function resumableOptionsOf({ reconnectFor, lostAfter, isFollowed }: ReachOptions): ResumableOptions {
+  const patienceSeconds = (): number => (isFollowed?.() ? (lostAfter ?? Number.POSITIVE_INFINITY) : reconnectFor);
   return {
-    giveUpMs: reconnectFor * 1000,
+    giveUpMs: () => patienceSeconds() * 1000,
     onStateChange: (state, reason, { peer }) => {
-      const line = stateLine(state, reason, peer === undefined ? "the other side" : peer.name, reconnectFor);
+      const line = stateLine(state, reason, peer === undefined ? "the other side" : peer.name, patienceSeconds());
       if (line !== undefined) console.error(`pageferry: ${line}`);
     },
   };
@@ -116,7 +147,8 @@ function stateLine(
 ): string | undefined {
   if (state === "connected") return `The link to ${peer} is back.`;
   if (state === "ended") return undefined;
-  return `The link to ${peer} is lost; trying for ${seconds} s to get it back. (${reason?.message})`;
+  const howLong = seconds === Number.POSITIVE_INFINITY ? "until it is back" : `for ${seconds} s to get it back`;
+  return `The link to ${peer} is lost; trying ${howLong}. (${reason?.message})`;
 }
 
 /** Reads `HOST:PORT`, `[IPV6]:PORT`, `:PORT` or `PORT`; the host is this machine where it is missing. */

@@ -10,7 +10,14 @@ import type { ArrivalRequest } from "../migration/arrival.js";
 import { Destination } from "../migration/destination.js";
 import { MigrationError } from "../migration/errors.js";
 import { CommandError, ExitCode } from "./exit-codes.js";
-import { addNetworkOptions, parseAddress, parseByteOption, timeoutMsOf } from "./network.js";
+import {
+  addNetworkOptions,
+  addSalvageOptions,
+  parseAddress,
+  parseByteOption,
+  patienceOf,
+  timeoutMsOf,
+} from "./network.js";
 import { Policy } from "./policy.js";
 import { arrivalSentence, describeArrival, type ReceivingOptions, serveDestination } from "./receiving.js";
 
@@ -47,7 +54,7 @@ export function addReceiveCommand(program: Command): void {
       "\nExamples:\n  pageferry receive --into images --once" +
         "\n  pageferry receive --listen 0.0.0.0:7800 --credentials credentials/beta --policy policy.json",
     );
-  addNetworkOptions(command).action(async (options: ReceiveOptions) => {
+  addSalvageOptions(addNetworkOptions(command)).action(async (options: ReceiveOptions) => {
     await receive(options);
   });
 }
@@ -63,6 +70,7 @@ async function receive(options: ReceiveOptions): Promise<void> {
     host: (request) => hostOf(request, policy, options.base),
     memoryLimitBytes,
     timeoutMs: timeoutMsOf(options),
+    lostAfterMs: patienceOf(options),
   });
   await serveDestination(destination, options, (arrival) => {
     console.log(options.json ? JSON.stringify(describeArrival(arrival)) : arrivalSentence(arrival));
@@ -87,7 +95,7 @@ function checkName({ machine: { kind, name } }: ArrivalRequest): true | string {
 
 async function hostOf(request: ArrivalRequest, policy: Policy, base: string | undefined): Promise<Host> {
   const { kind, name } = request.machine;
-  if (kind === "memory") return new MemoryHost();
+  if (kind === "memory") return new MemoryHost({ isLazy: true });
   if (kind === "v86") {
     const create = async (shape: { memoryBytes: number; vgaMemoryBytes: number }) =>
       (await createEmulator(shape)).emulator;

@@ -1,13 +1,14 @@
 import type { Arrival } from "../migration/arrival.js";
 import type { Destination } from "../migration/destination.js";
 import type { MigrationError } from "../migration/errors.js";
+import { LostArrival } from "../migration/lost.js";
 import type { Connection } from "../transport/connection.js";
 import { CommandError, ExitCode } from "./exit-codes.js";
-import { type Address, listen, type NetworkOptions } from "./network.js";
+import { type Address, listen, type NetworkOptions, type SalvageOptions } from "./network.js";
 import { formatBytes, formatMs } from "./units.js";
 
 /** Options of every command that waits for machines. */
-export interface ReceivingOptions extends NetworkOptions {
+export interface ReceivingOptions extends NetworkOptions, Partial<SalvageOptions> {
   readonly listen: Address;
   readonly once?: true;
 }
@@ -30,17 +31,23 @@ export async function serveDestination(
       (arrival) => {
         if (arrival !== undefined && onArrival(arrival)) end();
       },
-      (error: MigrationError) => {
+      async (error: MigrationError) => {
         console.error(`pageferry: ${error.message} (${error.code})`);
+        if (error instanceof LostArrival) await salvage(error, options);
         if (options.once) end(error);
       },
     );
   };
-  const listener = await listen(options.listen, options, serve);
+  const isFollowed = (): boolean => destination.following > 0;
+  const listener = await listen(options.listen, { ...options, isFollowed }, serve);
   console.log(`Waiting for machines at ${options.listen.host}:${listener.port}${secrecyOf(options)}.`);
-  const stop = (): void => end(new CommandError(ExitCode.cancelled, "Stopped; nothing half-done was left behind."));
-  process.once("SIGINT", stop);
-  process.once("SIGTERM", stop);
+  const stop = (): void => {
+    if (isFollowed())
+      console.error("pageferry: A machine runs here whose memory is still coming: going on until it is.");
+    else end(new CommandError(ExitCode.cancelled, "Stopped; nothing half-done was left behind."));
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
   try {
     await ended;
   } finally {
@@ -49,9 +56,18 @@ export async function serveDestination(
   }
 }
 
+async function salvage(lost: LostArrival, { salvage: folder = "." }: ReceivingOptions): Promise<void> {
+  try {
+    const files = await lost.salvage(folder);
+    if (files.length > 0) console.error(`pageferry: What there is of its memory is in ${files.join(", ")}.`);
+  } catch (error) {
+    console.error(`pageferry: What there is of its memory could not be written: ${(error as Error).message}`);
+  }
+}
+
 /** An arrival as `--json` prints it. */
-export function describeArrival({ machine, peer, totalTimeMs, pages, receivedBytes, digest }: Arrival): object {
-  return { machine, peer, totalTimeMs, pages, receivedBytes, digest };
+export function describeArrival({ machine, peer, totalTimeMs, faults, pages, receivedBytes, digest }: Arrival): object {
+  return { machine, peer, totalTimeMs, faults, pages, receivedBytes, digest };
 }
 
 /** An arrival for a person. */

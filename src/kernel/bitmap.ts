@@ -24,6 +24,20 @@ export function setBits(bitmap: Uint8Array, first: number, count: number): void 
   for (let bit = first; bit < first + count; bit++) setBit(bitmap, bit);
 }
 
+/** Clears `count` bits of a bitmap's bytes, from bit `first` on. */
+export function clearBits(bitmap: Uint8Array, first: number, count: number): void {
+  for (let bit = first; bit < first + count; bit++) {
+    bitmap[bit >>> 3] = (bitmap[bit >>> 3] as number) & ~(1 << (bit & 7));
+  }
+}
+
+/** The first set bit from bit `from` on and before `end`, or `end`. */
+export function nextSetBit(bitmap: Uint8Array, end: number, from: number): number {
+  let bit = from;
+  while (bit < end && !hasBit(bitmap, bit)) bit += (bit & 7) === 0 && bitmap[bit >>> 3] === 0 ? 8 : 1;
+  return Math.min(bit, end);
+}
+
 /** Arithmetic on bitmaps of pages: bit i is bit i % 8 of byte i / 8; a map takes whole 64-bit words. */
 export class BitmapKernels {
   readonly #exports: KernelExports;

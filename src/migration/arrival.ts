@@ -1,14 +1,21 @@
-import type { Host, Machine } from "../guest/guest.js";
+import type { FaultReport, Host, Machine } from "../guest/guest.js";
 import { createPageDecoder } from "../page/create.js";
 import type { PageDecoder } from "../page/decoder.js";
 import type { Peer } from "../transport/connection.js";
 import { encodeConfirmation } from "../wire/confirmation.js";
+import { WireError } from "../wire/errors.js";
+import type { Frame } from "../wire/frame.js";
+import { hex } from "../wire/hex.js";
 import { BASE_MAX_BYTES, decodeMessage, FrameType, type Messages } from "../wire/messages.js";
+import { ofDestination } from "./arrival-errors.js";
 import type { SessionOutcome } from "./ask.js";
 import { type Channel, expectFrame, withTimeout } from "./channel.js";
 import { MigrationError } from "./errors.js";
 import { digestOf, loadDigest, sha256 } from "./fingerprints.js";
 import { MemoryLayout, memoryBytesOf } from "./layout.js";
+import { LostArrival } from "./lost.js";
+import { MAX_TIMER_MS } from "./options.js";
+import { PageClient } from "./page-client.js";
 import { MemoryVerifier } from "./verifier.js";
 
 /** A machine that asks to be let in. */
@@ -30,15 +37,28 @@ export interface DestinationOptions {
   readonly stateLimitBytes?: number;
   /** The most time to wait for a silent source. Default 30 s. */
   readonly timeoutMs?: number;
+  /**
+   * The same once the machine runs here and its memory follows. When it is over the machine is lost, so the default is to wait for ever. A connection
+   * that is lost for good is not waited for.
+   */
+  readonly lostAfterMs?: number;
+  /** Hears that a machine runs, as soon as it does; its memory may follow. */
+  readonly onRunning?: (arriving: RunningArrival) => void;
 }
 
-/** A machine that has arrived and runs. */
-export interface Arrival {
+/** A machine that runs here, whether its memory is there or follows. */
+export interface RunningArrival {
   readonly machine: Machine;
   readonly peer: Peer | undefined;
   readonly host: Host;
-  /** From the announcement until the machine ran. */
+}
+
+/** A machine that has arrived and runs. */
+export interface Arrival extends RunningArrival {
+  /** From the announcement until the machine ran and all of its memory was there. */
   readonly totalTimeMs: number;
+  /** Where the memory followed the machine: how long it waited for it. */
+  readonly faults: FaultReport | undefined;
   /** Pages that came, in all rounds. */
   readonly pages: number;
   /** Bytes of the batches that brought them. */
@@ -66,6 +86,8 @@ export class ArrivalSession {
   #starting: Promise<void> | undefined;
   /** What the host is at; it is asked for one thing at a time. */
   #working: Promise<unknown> = Promise.resolve();
+  /** Where the memory follows the machine. */
+  #client: PageClient | undefined;
 
   constructor(channel: Channel, announcement: Messages["announce"], options: Required<DestinationOptions>) {
     this.#channel = channel;
@@ -87,20 +109,83 @@ export class ArrivalSession {
     const host = await this.#letIn();
     const layout = new MemoryLayout(this.#announcement.machine, this.#announcement.stateMaxBytes);
     const verifier = await this.#prepare(host, layout);
-    const digest = await this.#receivePages(host, layout, verifier);
+    const last = await this.#receivePages(verifier);
+    if (last.type === FrameType.switchOver) {
+      return await this.#runFirst(host, layout, verifier, decodeMessage("switchOver", last.body), onRunning);
+    }
+    const digest = await this.#verify(host, layout, verifier, decodeMessage("verify", last.body));
     await this.#sent(this.#channel.send("ready", {}));
     await this.#expect(FrameType.commit);
+    await this.#start(host, onRunning);
+    await host.lazy?.complete();
+    return this.#arrival(host, digest, undefined);
+  }
+
+  /** The machine runs first, and its memory follows. */
+  async #runFirst(
+    host: Host,
+    layout: MemoryLayout,
+    verifier: MemoryVerifier,
+    { stateDigest, stateBytes }: Messages["switchOver"],
+    onRunning: () => void,
+  ): Promise<Arrival> {
+    const { lazy } = host;
+    if (lazy === undefined) {
+      throw new WireError("message-malformed", "The source wants to give the machine away before its memory is here.");
+    }
+    const state = this.#stateOf(stateBytes);
+    if (hex(new Uint8Array(await sha256(state))) !== stateDigest) throw differs("its state");
+    let isRunning = false;
+    const { lostAfterMs, timeoutMs } = this.#options;
+    const client = new PageClient({
+      channel: this.#channel,
+      lazy,
+      layout,
+      takeBatch: (body) => this.#takeBatch(body),
+      afterArrival: () => verifier.catchUp(),
+    });
+    this.#client = client;
+    // Loading the state may touch memory already.
+    const coming = client.run(() => (!isRunning ? timeoutMs : lostAfterMs > MAX_TIMER_MS ? undefined : lostAfterMs));
+    coming.catch(() => {});
+    await Promise.race([coming, this.#work(() => host.loadState(state))]);
+    await this.#sent(this.#channel.send("ready", {}));
+    await Promise.race([coming, client.committed]);
+    await this.#start(host, () => {
+      isRunning = true;
+      onRunning();
+    });
+    try {
+      const digest = await coming;
+      verifier.catchUp();
+      if ((await digestOf(verifier.fingerprints, sha256(state))) !== digest) throw differs("its memory");
+      await this.#sent(this.#channel.send("allHere", {}));
+      const faults = await lazy.faultReport();
+      await lazy.complete();
+      return this.#arrival(host, digest, faults);
+    } catch (cause) {
+      const { machine } = this.#announcement;
+      throw new LostArrival({ machine, host, isMissing: (page) => client.isMissing(page) }, ofDestination(cause));
+    }
+  }
+
+  async #start(host: Host, onRunning: () => void): Promise<void> {
     this.#check();
     // Nothing may stand between the check and this: from here on the machine is not discarded unless it fails to start.
     this.#starting = ofHost(() => host.start());
     await this.#starting;
     onRunning();
+    this.#options.onRunning({ machine: this.#announcement.machine, peer: this.#channel.connection.peer, host });
     await this.#sent(this.#channel.send("running", {})).catch(() => {});
+  }
+
+  #arrival(host: Host, digest: string, faults: FaultReport | undefined): Arrival {
     return {
       machine: this.#announcement.machine,
       peer: this.#channel.connection.peer,
       host,
       totalTimeMs: performance.now() - this.#startMs,
+      faults,
       pages: this.#pages,
       receivedBytes: this.#receivedBytes,
       digest,
@@ -191,6 +276,8 @@ export class ArrivalSession {
           if (isState) {
             this.#state.set(part, (page - memoryPages) * pageBytes);
           } else {
+            // Before: what the machine may have seen is not written again.
+            this.#client?.written(page, count);
             host.writePages(page, part);
             verifier.written(page, count);
           }
@@ -202,7 +289,7 @@ export class ArrivalSession {
     this.#decoder = await createPageDecoder(store, { pageBytes, pageCount, compression: expected });
     this.#check();
     const hasBase = host.hasBase === true;
-    await this.#sent(this.#channel.send("accept", { hasBase }));
+    await this.#sent(this.#channel.send("accept", { hasBase, isLazy: host.lazy !== undefined }));
     if (hasBase) {
       for (let at = 0; at < verifier.fingerprints.length; at += BASE_MAX_BYTES) {
         const part = verifier.fingerprints.subarray(at, at + BASE_MAX_BYTES);
@@ -212,25 +299,31 @@ export class ArrivalSession {
     return verifier;
   }
 
-  async #receivePages(host: Host, layout: MemoryLayout, verifier: MemoryVerifier): Promise<string> {
+  /** Takes pages in until the machine is to be given away; returns the frame that says so. */
+  async #receivePages(verifier: MemoryVerifier): Promise<Frame> {
+    const { batch, roundEnd, verify, switchOver, probe } = FrameType;
     for (;;) {
-      const frame = await this.#expect(FrameType.batch, FrameType.roundEnd, FrameType.verify);
+      const frame = await this.#expect(batch, roundEnd, verify, switchOver, probe);
       this.#check();
-      if (frame.type === FrameType.batch) {
-        const decoder = this.#decoder as PageDecoder;
-        await decoder.prepareFor(frame.body);
-        this.#check();
-        this.#pages += decoder.decode(frame.body);
-        this.#receivedBytes += frame.body.length;
-        const confirmation = encodeConfirmation(this.#receivedBytes);
-        await this.#sent(this.#channel.sendBytes(FrameType.received, confirmation));
+      if (frame.type === verify || frame.type === switchOver) return frame;
+      if (frame.type === batch) {
+        await this.#takeBatch(frame.body);
         verifier.catchUp();
-      } else if (frame.type === FrameType.roundEnd) {
+      } else if (frame.type === roundEnd) {
         await this.#sent(this.#channel.send("roundDone", decodeMessage("roundEnd", frame.body)));
       } else {
-        return await this.#verify(host, layout, verifier, decodeMessage("verify", frame.body));
+        await this.#sent(this.#channel.send("probed", {}));
       }
     }
+  }
+
+  async #takeBatch(body: Uint8Array): Promise<void> {
+    const decoder = this.#decoder as PageDecoder;
+    await decoder.prepareFor(body);
+    this.#check();
+    this.#pages += decoder.decode(body);
+    this.#receivedBytes += body.length;
+    await this.#sent(this.#channel.sendBytes(FrameType.received, encodeConfirmation(this.#receivedBytes)));
   }
 
   async #verify(
@@ -239,23 +332,23 @@ export class ArrivalSession {
     verifier: MemoryVerifier,
     { digest, stateBytes }: Messages["verify"],
   ): Promise<string> {
-    if (stateBytes > this.#state.length) {
-      throw new MigrationError(
-        "protocol",
-        `The source says that the state has ${stateBytes} bytes; ${this.#state.length} were announced.`,
-      );
-    }
-    const state = this.#state.slice(0, stateBytes);
+    const state = this.#stateOf(stateBytes);
     verifier.catchUp();
     if ((await digestOf(verifier.fingerprints, sha256(state))) !== digest) {
-      throw new MigrationError(
-        "content-differs",
-        `The machine did not arrive as it was sent (${layout.memoryPages} pages, state).`,
-      );
+      throw differs(`${layout.memoryPages} pages, state`);
     }
     this.#check();
+    layout.split(0, layout.memoryPages, (first, count) => host.lazy?.arrived(first, count));
     await this.#work(() => host.loadState(state));
     return digest;
+  }
+
+  #stateOf(stateBytes: number): Uint8Array {
+    if (stateBytes <= this.#state.length) return this.#state.slice(0, stateBytes);
+    throw new MigrationError(
+      "protocol",
+      `The source says that the state has ${stateBytes} bytes; ${this.#state.length} were announced.`,
+    );
   }
 
   #expect(...types: FrameType[]): ReturnType<typeof expectFrame> {
@@ -279,6 +372,10 @@ export class ArrivalSession {
   #check(): void {
     if (this.#reason !== undefined) throw this.#reason;
   }
+}
+
+function differs(what: string): MigrationError {
+  return new MigrationError("content-differs", `The machine did not arrive as it was sent (${what}).`);
 }
 
 async function ofHost<T>(task: () => Promise<T>): Promise<T> {

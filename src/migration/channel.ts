@@ -116,7 +116,11 @@ export class Channel {
 }
 
 /** The next frame, which must be of one of these types; what the peer says in a `fail` frame is thrown. */
-export async function expectFrame(channel: Channel, timeoutMs: number, ...types: readonly FrameType[]): Promise<Frame> {
+export async function expectFrame(
+  channel: Channel,
+  timeoutMs: number | undefined,
+  ...types: readonly FrameType[]
+): Promise<Frame> {
   const frame = await channel.receive(timeoutMs);
   if (frame === undefined) throw new MigrationError("connection-lost", "The peer ended the connection.");
   const failure = failureOf(frame);

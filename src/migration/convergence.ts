@@ -56,6 +56,11 @@ export class Convergence {
     this.#canThrottle = canThrottle;
   }
 
+  /** Whether the last round left less than any before it. */
+  get isShrinking(): boolean {
+    return this.#roundsWithoutProgress === 0;
+  }
+
   /** `linkBytesPerSecond` and `roundTripMs` as measured, `elapsedMs` since the start of the first round. */
   decide(outcome: RoundOutcome, linkBytesPerSecond: number, roundTripMs: number, elapsedMs: number): Decision {
     const { downtimeLimitMs, maxRounds, maxTimeMs } = this.#limits;

@@ -1,12 +1,11 @@
-import { PageError } from "../page/errors.js";
 import type { Connection } from "../transport/connection.js";
-import { TransportError } from "../transport/errors.js";
-import { WireError } from "../wire/errors.js";
 import { decodeMessage, FrameType } from "../wire/messages.js";
 import { type Arrival, ArrivalSession, type DestinationOptions } from "./arrival.js";
+import { ofDestination } from "./arrival-errors.js";
 import type { SessionOutcome } from "./ask.js";
 import { Channel, expectFrame, withTimeout } from "./channel.js";
 import { MigrationError } from "./errors.js";
+import { LostArrival } from "./lost.js";
 import { destinationOptions } from "./options.js";
 
 /** How many ended sessions are remembered, for sources that ask. */
@@ -17,6 +16,7 @@ export class Destination {
   readonly #options: Required<DestinationOptions>;
   readonly #outcomes = new Map<string, SessionOutcome>();
   readonly #open = new Map<string, ArrivalSession>();
+  #following = 0;
 
   /** Throws `argument`. */
   constructor(options: DestinationOptions) {
@@ -44,7 +44,7 @@ export class Destination {
       }
       session = new ArrivalSession(channel, announcement, this.#options);
       this.#open.set(session.name, session);
-      const arrival = await session.run(() => this.#remember(announcement.session, "running"));
+      const arrival = await this.#take(session);
       // A source that does not hear of it would be in doubt: a link that is lost just now may come back.
       await channel.close(this.#options.timeoutMs);
       return arrival;
@@ -52,11 +52,17 @@ export class Destination {
       const outcome = await session?.discard(ofDestination(cause));
       if (session !== undefined && outcome !== undefined) this.#remember(session.name, outcome);
       const error = session?.discarded ?? ofDestination(cause);
-      // A source that hears of a failure lets its machine go on.
-      if (outcome === undefined || outcome === "discarded") await channel?.sayGoodbye(error);
+      // A source that hears of a failure lets its machine go on; where it ran here, it is lost.
+      const isOver = outcome === undefined || outcome === "discarded" || error instanceof LostArrival;
+      if (isOver) await channel?.sayGoodbye(error);
       connection.abort(error);
       throw error;
     }
+  }
+
+  /** How many machines run here whose memory is still to come: they are lost where this process ends. */
+  get following(): number {
+    return this.#following;
   }
 
   /** How many machines are on their way here, those that ask to be let in among them. */
@@ -68,6 +74,19 @@ export class Destination {
   async close(): Promise<void> {
     const error = new MigrationError("cancelled", "The destination was closed.");
     await Promise.all([...this.#open.values()].map((session) => session.interrupt(error)));
+  }
+
+  async #take(session: ArrivalSession): Promise<Arrival> {
+    let isRunning = false;
+    try {
+      return await session.run(() => {
+        isRunning = true;
+        this.#following += 1;
+        this.#remember(session.name, "running");
+      });
+    } finally {
+      if (isRunning) this.#following -= 1;
+    }
   }
 
   /** A source that asks has lost its connection: what it has not handed over by now is not handed over any more. */
@@ -89,11 +108,4 @@ export class Destination {
       this.#outcomes.delete(oldest);
     }
   }
-}
-
-function ofDestination(error: unknown): MigrationError {
-  if (error instanceof MigrationError) return error;
-  const isProtocol = error instanceof WireError || error instanceof PageError;
-  const code = isProtocol ? "protocol" : error instanceof TransportError ? "connection-lost" : "host-failed";
-  return new MigrationError(code, (error as Error).message, { cause: error });
 }

@@ -4,25 +4,35 @@ import type { Frame } from "../wire/frame.js";
 import { FrameType } from "../wire/messages.js";
 import { type Channel, failureOf } from "./channel.js";
 import { MigrationError } from "./errors.js";
+import { MAX_TIMER_MS } from "./options.js";
+
+/** Hear at once of what the destination says unasked. */
+export interface InboxListeners {
+  /** So many bytes of batches have been taken in. */
+  confirmed(bytes: number): void;
+  /** The machine there waits for pages. Throws where none can be wanted. */
+  wanted(body: Uint8Array): void;
+}
 
 /**
- * What comes back to a source while it sends: confirmations go to a listener at once, an answer to whoever expects it. A failure, of the
- * peer, of the connection or from outside, ends every wait.
+ * What comes back to a source while it sends: confirmations and page requests go to listeners at once, an answer to whoever expects it. A failure, of
+ * the peer, of the connection or from outside, ends every wait.
  */
 export class Inbox {
+  /** Every wait ends with `timeout` when it has lasted, and nothing has come, for so long; infinite: for ever. */
+  timeoutMs: number;
   readonly #channel: Channel;
-  readonly #timeoutMs: number;
-  readonly #onConfirmed: (bytes: number) => void;
+  readonly #listeners: InboxListeners;
   readonly #waits = new Set<Wait>();
   #answer: Frame | undefined;
   #onTaken: () => void = () => {};
   #failure: Error | undefined;
 
-  /** Reads the channel from now on. Every wait ends with `timeout` when it has lasted, and nothing has come, for `timeoutMs`. */
-  constructor(channel: Channel, timeoutMs: number, onConfirmed: (bytes: number) => void) {
+  /** Reads the channel from now on. */
+  constructor(channel: Channel, timeoutMs: number, listeners: InboxListeners) {
     this.#channel = channel;
-    this.#timeoutMs = timeoutMs;
-    this.#onConfirmed = onConfirmed;
+    this.timeoutMs = timeoutMs;
+    this.#listeners = listeners;
     this.#read();
   }
 
@@ -82,10 +92,8 @@ export class Inbox {
   async #take(frame: Frame): Promise<void> {
     const failure = failureOf(frame);
     if (failure !== undefined) throw failure;
-    if (frame.type === FrameType.received) {
-      this.#onConfirmed(decodeConfirmation(frame.body));
-      return;
-    }
+    if (frame.type === FrameType.received) return this.#listeners.confirmed(decodeConfirmation(frame.body));
+    if (frame.type === FrameType.wanted) return this.#listeners.wanted(frame.body);
     this.#answer = frame;
     for (const wait of this.#waits) if (wait.isForAnswer) wait.resolve();
     // One answer at a time: nothing piles up here.
@@ -104,8 +112,8 @@ export class Inbox {
         this.#waits.add(wait);
         const watch = (): void => {
           const silentMs = performance.now() - Math.max(started, this.#channel.lastHeardMs);
-          if (silentMs < this.#timeoutMs) timer = setTimeout(watch, this.#timeoutMs - silentMs);
-          else reject(new MigrationError("timeout", `The destination has been silent for ${this.#timeoutMs} ms.`));
+          if (silentMs < this.timeoutMs) timer = setTimeout(watch, Math.min(this.timeoutMs - silentMs, MAX_TIMER_MS));
+          else reject(new MigrationError("timeout", `The destination has been silent for ${this.timeoutMs} ms.`));
         };
         watch();
         begin(wait);

@@ -8,8 +8,9 @@ import { Convergence, type Decision } from "./convergence.js";
 import { MigrationError, type MigrationErrorCode } from "./errors.js";
 import { memoryBytesOf } from "./layout.js";
 import { type MigrateOptions, migrateOptions } from "./options.js";
+import type { Forecast } from "./prediction.js";
 import { type Progress, ProgressStream, TimeLeft } from "./progress.js";
-import type { MigrationOutcome, MigrationReport, RoundReport } from "./report.js";
+import type { MigrationOutcome, MigrationReport, PostcopyReport, RoundReport } from "./report.js";
 import { type MeasuredRound, type RoundProgress, Source } from "./source.js";
 import { type SourceState, SourceStates } from "./state.js";
 import { STRATEGIES, type Steps } from "./strategy.js";
@@ -27,6 +28,13 @@ const SAID_BY_PEER: ReadonlySet<MigrationErrorCode> = new Set([
   "content-differs",
 ]);
 
+/** Errors that are outcomes of their own. */
+const OUTCOMES: Readonly<Partial<Record<MigrationErrorCode, MigrationOutcome>>> = {
+  "in-doubt": "in-doubt",
+  "machine-lost": "lost",
+  cancelled: "cancelled",
+};
+
 /**
  * A migration at its source. Iterate over it for its progress, or listen to its `progress` events (each a {@link ProgressEvent}); `report` resolves
  * when the machine runs at the destination.
@@ -34,7 +42,8 @@ const SAID_BY_PEER: ReadonlySet<MigrationErrorCode> = new Set([
 export class Migration extends EventTarget implements AsyncIterable<Progress> {
   /**
    * What it cost. Rejects with a {@link MigrationFailure}, which has the report too; the machine runs on here then, as if nothing had
-   * happened, unless the code is `in-doubt`: then it stands still here, since it may run there.
+   * happened, unless the code is `in-doubt`, since it may run there, or `machine-lost`, since it ran there: then it stands still here, and its memory
+   * is what it was when it left.
    */
   readonly report: Promise<MigrationReport>;
   readonly #guest: Guest;
@@ -52,8 +61,12 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
   #setupTimeMs = 0;
   #pausedMs: number | undefined;
   #downtimeMs = 0;
-  #stateBytes = 0;
+  /** Whether the memory follows the machine. */
+  #isServing = false;
+  #state: Uint8Array | undefined;
   #digest: string | undefined;
+  #forecast: Forecast | undefined;
+  #postcopy: PostcopyReport | undefined;
 
   /** Use {@link migrate}. */
   constructor(guest: Guest, connection: Connection, options: Partial<MigrateOptions>) {
@@ -83,6 +96,7 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
       if (signal?.aborted) cancel();
       const source = await Source.open(this.#guest, connection, this.#session, this.#options, (at) => this.#tell(at));
       this.#source = source;
+      checkLazy(source, this.#options);
       this.#setupTimeMs = performance.now() - this.#startMs;
       this.#states.enter("copying");
       this.#phase = "copying";
@@ -93,7 +107,6 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
       signal?.removeEventListener("abort", cancel);
     }
     this.#phase = "completed";
-    this.#downtimeMs = performance.now() - (this.#pausedMs ?? performance.now());
     this.#tell({ round: this.#rounds.length - 1, pagesScanned: this.#source?.memoryPages ?? 0 });
     this.#stream.end();
     const error = await this.#release();
@@ -121,7 +134,22 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
   }
 
   #stepsOf(source: Source): Steps {
+    const convergence = this.#convergence;
     return {
+      isLazy: source.isLazy,
+      get isShrinking() {
+        return convergence.isShrinking;
+      },
+      predict: async () => {
+        const forecast = await ofGuest(source.forecast(this.#options));
+        this.#forecast = forecast;
+        if (!forecast.willConverge && !source.isLazy && this.#options.onStall === "fail") {
+          const advice =
+            "The destination cannot let it run before its memory is there: slow it down, or allow more downtime.";
+          throw new MigrationError("not-converging", `The machine would not get there: ${forecast.reason}. ${advice}`);
+        }
+        return forecast.willConverge;
+      },
       copyRound: async () => {
         const round = await source.copyRound();
         const elapsedMs = performance.now() - this.#startMs - this.#setupTimeMs;
@@ -135,10 +163,7 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
         await ofGuest(this.#guest.throttle?.(this.#convergence.throttle));
       },
       copyRest: async () => {
-        this.#phase = "paused";
-        this.#pausedMs = performance.now();
-        this.#states.enter("paused");
-        await ofGuest(this.#guest.pause());
+        await this.#pause();
         const { round, digest } = await source.copyRest(this.#saveState());
         this.#digest = digest;
         this.#addRound(round, "hand over: the destination holds the same memory and state");
@@ -149,12 +174,34 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
         this.#states.enter("committing");
         this.#phase = "committing";
         await source.commit();
+        this.#downtimeMs = performance.now() - (this.#pausedMs as number);
+        this.#states.enter(this.#isServing ? "serving" : "handed-over");
+      },
+      copyState: async () => {
+        await this.#pause();
+        this.#isServing = true;
+        await source.copyState(this.#saveState());
+      },
+      serve: async () => {
+        this.#phase = "serving";
+        const startMs = performance.now();
+        const { round, digest, served } = await source.serve(this.#options.lostAfterMs);
+        this.#digest = digest;
+        this.#postcopy = { ...served, servingTimeMs: performance.now() - startMs };
+        this.#addRound(round, "the memory followed the machine: the destination holds all of it");
         this.#states.enter("handed-over");
       },
-      giveUp: (decision: Decision) => {
+      giveUp: (decision: Pick<Decision, "reason">) => {
         throw new MigrationError("not-converging", `The migration does not come to an end: ${decision.reason}.`);
       },
     };
+  }
+
+  async #pause(): Promise<void> {
+    this.#phase = "paused";
+    this.#pausedMs = performance.now();
+    this.#states.enter("paused");
+    await ofGuest(this.#guest.pause());
   }
 
   /** Goes on while memory is scanned; where that fails, nobody waits for it any more. */
@@ -165,7 +212,7 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
       if (state.length > most) {
         throw new MigrationError("guest-failed", `The state has ${state.length} bytes; at most ${most} are allowed.`);
       }
-      this.#stateBytes = state.length;
+      this.#state = state;
       return state;
     };
     const saving = save();
@@ -178,7 +225,8 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
     let reason = error;
     if (this.state === "committing") {
       const outcome = await this.#outcome(error);
-      if (outcome === "running") return this.#states.enter("handed-over");
+      if (outcome === "running" && !this.#isServing) return this.#states.enter("handed-over");
+      if (outcome === "running") this.#states.enter("serving");
       if (outcome === "unknown") {
         this.#states.enter("in-doubt");
         reason = new MigrationError(
@@ -189,7 +237,11 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
         );
       }
     }
-    if (this.state !== "in-doubt") {
+    if (this.state === "serving") {
+      this.#states.enter("lost");
+      reason = lost(error);
+      await this.#source?.giveUp(reason);
+    } else if (this.state !== "in-doubt") {
       this.#states.enter("resumed");
       // The machine first: it has stood still for long enough.
       reason = await this.#resume(reason);
@@ -197,8 +249,8 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
     }
     connection.abort(reason);
     this.#stream.end();
-    const outcome = reason.code === "in-doubt" || reason.code === "cancelled" ? reason.code : "failed";
-    throw new MigrationFailure(reason, this.#reportOf(outcome, reason));
+    const state = reason.code === "machine-lost" ? this.#state : undefined;
+    throw new MigrationFailure(reason, this.#reportOf(OUTCOMES[reason.code] ?? "failed", reason), state);
   }
 
   /** After a commit without an answer: a destination that gave up itself has said so. */
@@ -269,13 +321,15 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
       error: error === undefined ? undefined : { code: error.code, message: error.message },
       machine: machine.name,
       strategy: this.#options.strategy,
+      forecast: this.#forecast,
+      postcopy: this.#postcopy,
       setupTimeMs: this.#setupTimeMs,
       totalTimeMs: performance.now() - this.#startMs,
       downtimeMs: this.#downtimeMs,
       downtimeLimitMs: this.#options.downtimeLimitMs,
       ramBytes: memoryBytesOf(machine),
       pageBytes: machine.pageBytes,
-      stateBytes: this.#stateBytes,
+      stateBytes: this.#state?.length ?? 0,
       transferredBytes: this.#source?.bytesSent ?? 0,
       dirtySyncCount: this.#rounds.length,
       rounds: this.#rounds,
@@ -302,12 +356,29 @@ export class ProgressEvent extends Event {
 /** A migration that did not complete. */
 export class MigrationFailure extends MigrationError {
   readonly report: MigrationReport;
+  /** Of a machine that was lost: its CPU and devices as it left. Its memory is still the guest's. */
+  readonly state: Uint8Array | undefined;
 
-  constructor(error: MigrationError, report: MigrationReport) {
+  constructor(error: MigrationError, report: MigrationReport, state?: Uint8Array) {
     super(error.code, error.message, { cause: error.cause ?? error });
     this.name = "MigrationFailure";
     this.report = report;
+    this.state = state;
   }
+}
+
+/** Throws `no-lazy-memory` where the strategy cannot be had. */
+function checkLazy({ isLazy }: Source, { strategy }: MigrateOptions): void {
+  if (isLazy || (strategy !== "postcopy" && strategy !== "hybrid")) return;
+  const message = `The destination cannot let the machine run before its memory is there, as ${strategy} wants it: choose precopy.`;
+  throw new MigrationError("no-lazy-memory", message);
+}
+
+function lost(error: MigrationError): MigrationError {
+  const message =
+    "The machine is lost: it ran at the destination, and the rest of its memory cannot come there any more. " +
+    `It stands still here as it was when it left. ${error.message}`;
+  return new MigrationError("machine-lost", message, { cause: error });
 }
 
 /**

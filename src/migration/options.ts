@@ -4,12 +4,16 @@ import type { Connection } from "../transport/connection.js";
 import type { DestinationOptions } from "./arrival.js";
 import { MigrationError } from "./errors.js";
 
-/** In which order memory travels and the machine changes sides. */
-export type Strategy = "precopy" | "stop-and-copy";
+/**
+ * In which order memory travels and the machine changes sides. `precopy`: rounds while it runs, until the rest is small. `stop-and-copy`: it stands still
+ * all the while. `postcopy`: it changes sides first, and its memory follows. `hybrid`: rounds as long as they shrink, and what is left then follows.
+ * `auto`: pre-copy where it will come to an end within the limits, else hybrid. The last three want a host that can serve memory lazily.
+ */
+export type Strategy = "precopy" | "stop-and-copy" | "postcopy" | "hybrid" | "auto";
 
 /** Options of {@link migrate}. */
 export interface MigrateOptions {
-  /** Default `precopy`: rounds while the machine runs, until the rest is small. `stop-and-copy`: the machine stands still all the while. */
+  /** Default `precopy`. */
   readonly strategy: Strategy;
   /** Default `auto`: what finishes soonest on the measured link. */
   readonly compression: Compression;
@@ -30,6 +34,11 @@ export interface MigrateOptions {
   readonly stateMaxBytes: number;
   /** The most time to wait for a silent destination. Default 30 s. */
   readonly timeoutMs: number;
+  /**
+   * The same once the machine runs there and its memory follows. When it is over the machine is lost, so the default is to wait for ever. A connection that is
+   * lost for good is not waited for.
+   */
+  readonly lostAfterMs: number;
   /**
    * Hears of all pages as they are encoded, by their numbers and classes (`PageClass`), and in which round; the arrays hold until it returns. Numbers
    * behind the memory's are of the state.
@@ -53,6 +62,7 @@ const DEFAULTS: MigrateOptions = Object.freeze({
   cacheBytes: DEFAULT_CACHE_BYTES,
   stateMaxBytes: 64 << 20,
   timeoutMs: 30_000,
+  lostAfterMs: Number.POSITIVE_INFINITY,
   onPages: undefined,
   signal: undefined,
   reconnect: undefined,
@@ -60,14 +70,19 @@ const DEFAULTS: MigrateOptions = Object.freeze({
 });
 
 const CHOICES = {
-  strategy: ["precopy", "stop-and-copy"],
+  strategy: ["precopy", "stop-and-copy", "postcopy", "hybrid", "auto"],
   compression: ["none", "lz4", "zstd", "auto"],
   onStall: ["switch", "fail"],
 } as const;
-const DESTINATION_DEFAULTS = Object.freeze({ stateLimitBytes: 64 << 20, timeoutMs: 30_000 });
+const DESTINATION_DEFAULTS = Object.freeze({
+  stateLimitBytes: 64 << 20,
+  timeoutMs: 30_000,
+  lostAfterMs: Number.POSITIVE_INFINITY,
+  onRunning: () => {},
+});
 
 /** Timers of every runtime count to here; a longer time would be over at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+export const MAX_TIMER_MS: number = 2 ** 31 - 1;
 const UNLIMITED = Number.POSITIVE_INFINITY;
 
 interface Range {
@@ -84,6 +99,7 @@ const RANGES: Readonly<Record<string, Range>> = {
   cacheBytes: BYTES,
   stateMaxBytes: { ...BYTES, minimum: 1 },
   timeoutMs: TIMER,
+  lostAfterMs: { minimum: 1, maximum: UNLIMITED, isWhole: false },
   inDoubtTimeoutMs: TIMER,
   memoryLimitBytes: BYTES,
   stateLimitBytes: BYTES,

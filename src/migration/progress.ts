@@ -2,10 +2,10 @@ import type { EncodedPages } from "../page/encoder.js";
 
 /** How far a migration is. */
 export interface Progress {
-  readonly phase: "setup" | "copying" | "paused" | "committing" | "completed";
+  readonly phase: "setup" | "copying" | "paused" | "committing" | "serving" | "completed";
   readonly round: number;
   readonly elapsedMs: number;
-  /** Pages looked at in this round, of all. */
+  /** Pages looked at in this round, of all; where the memory follows the machine, those that have been sent or need not be. */
   readonly pagesScanned: number;
   readonly pagesTotal: number;
   /** Dirty pages encoded so far, in all rounds. */

@@ -1,4 +1,6 @@
 import type { EncodedPages } from "../page/encoder.js";
+import type { ServedPages } from "./page-server.js";
+import type { Forecast } from "./prediction.js";
 
 /** One round of a migration. Round 0 looks at all memory; the last one is sent while the machine stands still. */
 export interface RoundReport {
@@ -25,8 +27,14 @@ export interface RoundReport {
   readonly decision: string;
 }
 
-/** How a migration ended. */
-export type MigrationOutcome = "completed" | "failed" | "cancelled" | "in-doubt";
+/** How a migration ended. `lost`: the machine ran at the destination, and the rest of its memory will never come there. */
+export type MigrationOutcome = "completed" | "failed" | "cancelled" | "in-doubt" | "lost";
+
+/** How the memory came that followed the machine. */
+export interface PostcopyReport extends ServedPages {
+  /** From the moment that the machine ran at the destination until all of its memory was there, and the source might go. */
+  readonly servingTimeMs: number;
+}
 
 /** What a migration did and what it cost, as plain JSON. Names follow QEMU's `query-migrate` where it has one. */
 export interface MigrationReport {
@@ -35,9 +43,13 @@ export interface MigrationReport {
   readonly error: { readonly code: string; readonly message: string } | undefined;
   readonly machine: string;
   readonly strategy: string;
+  /** What was expected before the start, where the strategy was `auto`. */
+  readonly forecast: Forecast | undefined;
+  /** Where the memory, or what the rounds left of it, followed the machine. */
+  readonly postcopy: PostcopyReport | undefined;
   /** Until the destination was prepared. */
   readonly setupTimeMs: number;
-  /** From the first call until the machine ran at the destination, or the end. */
+  /** From the first call until the source was not needed any more, or the end. */
   readonly totalTimeMs: number;
   /** From the call to pause until the destination said that the machine runs; 0 where it never paused. */
   readonly downtimeMs: number;

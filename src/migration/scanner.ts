@@ -1,7 +1,7 @@
 import type { Guest, ScannedWindow, ScanThreads } from "../guest/guest.js";
 import { nextTurn } from "../guest/turn.js";
 import { bitmapBytes } from "../kernel/arena.js";
-import { hasBit, setBit, setBits } from "../kernel/bitmap.js";
+import { hasBit, nextSetBit, setBit, setBits } from "../kernel/bitmap.js";
 import { FINGERPRINT_BYTES } from "../kernel/fingerprint.js";
 import { createKernels, type Kernels } from "../kernel/load.js";
 import type { Span } from "../kernel/span.js";
@@ -110,6 +110,15 @@ export class DirtyScanner {
     this.#beginRound();
     if (this.#threads === undefined || isRunning) yield* this.#scanHere(this.#windows(this.#windowPages), visit);
     else yield* this.#scanWithThreads(this.#threads, visit);
+  }
+
+  /** Scans some pages and visits those that changed, between two windows of a round that no threads take part in. */
+  scanPages(firstPage: number, pageCount: number, visit: DirtyVisitor): void {
+    this.#layout.split(firstPage, pageCount, (first, count) => {
+      for (const window of this.#cut({ firstPage: first, pageCount: count })) {
+        this.#scanRange(window.firstPage, window.pageCount, visit);
+      }
+    });
   }
 
   /** Begins a round: finds out which pages need not be looked at. */
@@ -231,7 +240,7 @@ export class DirtyScanner {
     return undefined;
   }
 
-  /** A window of the threads as windows that are scanned here. */
+  /** A stretch of one region as windows that are scanned here. */
   *#cut({ firstPage, pageCount }: Window): Generator<Window, void, void> {
     const end = firstPage + pageCount;
     for (let first = firstPage; first < end; first += this.#windowPages) {
@@ -264,10 +273,7 @@ export class DirtyScanner {
   }
 
   #nextLogged(from: number, end: number): number {
-    let page = from;
-    while (page < end && !this.#isLogged(page))
-      page += (page & 7) === 0 && (this.#log as Uint8Array)[page >>> 3] === 0 ? 8 : 1;
-    return Math.min(page, end);
+    return nextSetBit(this.#log as Uint8Array, end, from);
   }
 }
 

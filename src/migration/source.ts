@@ -8,25 +8,43 @@ import { fittingCacheBytes } from "../page/limits.js";
 import type { Connection } from "../transport/connection.js";
 import { type Codec, decodeBatchHeader } from "../wire/batch.js";
 import { WireError } from "../wire/errors.js";
+import { hex } from "../wire/hex.js";
 import { decodeMessage, FrameType } from "../wire/messages.js";
+import { encodePageRuns, type PageRun } from "../wire/page-runs.js";
 import { Channel } from "./channel.js";
+import { sampleDirtyRate } from "./dirty-sample.js";
 import type { MigrationError } from "./errors.js";
 import { digestOf, drawFingerprintSeed, loadDigest, sha256, zeroFingerprints } from "./fingerprints.js";
 import { Inbox } from "./inbox.js";
 import { MemoryLayout } from "./layout.js";
 import { LinkMeter } from "./link.js";
 import type { MigrateOptions } from "./options.js";
+import { PageServer, type ServedPages } from "./page-server.js";
+import { type Forecast, predictConvergence } from "./prediction.js";
+import { probeLink } from "./probe.js";
+import { PushWindow } from "./push-window.js";
 import type { RoundReport } from "./report.js";
 import { DirtyScanner } from "./scanner.js";
 
 /** A destination that hears nothing for so long is told that the source is alive. */
 const ALIVE_AFTER_MS = 1000;
 
+/** What a first round usually takes of the memory that is in use, and how fast memory is scanned: for a forecast. */
+const USUAL_SHARE = 0.4;
+const USUAL_SCAN_BYTES_PER_SECOND = 4e9;
+
 /** While the machine runs, others on this thread, such as its emulator, get their turn after so much work. */
 const TURN_MS = 4;
 
 /** A round as it was measured; what was decided at its end is not known yet. */
 export type MeasuredRound = Omit<RoundReport, "dirtyPagesPerSecond" | "expectedDowntimeMs" | "decision">;
+
+/** The memory that followed the machine, from the pause on. */
+export interface ServedRound {
+  readonly round: MeasuredRound;
+  readonly digest: string;
+  readonly served: ServedPages;
+}
 
 /** How far a round is. */
 export interface RoundProgress {
@@ -40,6 +58,8 @@ export class Source {
   readonly batches: Record<Codec, number> = { none: 0, lz4: 0, zstd: 0 };
   /** The shortest time between the end of a round and its confirmation. */
   roundTripMs: number = Number.POSITIVE_INFINITY;
+  /** Whether the machine may run at the destination before its memory is there. */
+  isLazy = false;
   readonly #guest: Guest;
   readonly #channel: Channel;
   readonly #inbox: Inbox;
@@ -49,6 +69,10 @@ export class Source {
   #scanner: DirtyScanner | undefined;
   #round = 0;
   #isCommitted = false;
+  /** Of each page: how many rounds after the first found it dirty. */
+  readonly #heat: Uint8Array;
+  /** Where the memory follows the machine. */
+  #serving: Serving | undefined;
   #lastSentMs = performance.now();
   /** Batches that were passed on, until more may be. */
   readonly #passing: Promise<void>[] = [];
@@ -66,11 +90,19 @@ export class Source {
     this.#layout = layout;
     this.#encoder = encoder;
     this.#onProgress = onProgress;
+    this.#heat = new Uint8Array(layout.memoryPages);
     const choice = encoder.compressionChoice;
     this.link = new LinkMeter((bytesPerSecond, isFull) => choice?.observeLink(bytesPerSecond, isFull));
-    this.#inbox = new Inbox(channel, timeoutMs, (bytes) =>
-      this.link.confirmed(Math.min(bytes, this.bytesSent), performance.now()),
-    );
+    this.#inbox = new Inbox(channel, timeoutMs, {
+      confirmed: (bytes) => {
+        this.link.confirmed(Math.min(bytes, this.bytesSent), performance.now());
+        this.#serving?.server.confirmed(bytes);
+      },
+      wanted: (body) => {
+        if (this.#serving !== undefined) return this.#serving.server.wanted(body);
+        throw new WireError("message-malformed", "The destination wants pages before the machine is to run there.");
+      },
+    });
   }
 
   /** Greets the destination, announces the machine and waits until there is room for it. */
@@ -90,7 +122,10 @@ export class Source {
     const encoder = await createPageEncoder({
       ...space,
       onBatch: (batch) => source.#pass(batch),
-      onPages: onPages && ((pages, classes) => onPages(pages, classes, source.#round)),
+      onPages: (pages, classes) => {
+        onPages?.(pages, classes, source.#round);
+        source.#serving?.server.encoded(pages, classes);
+      },
     });
     const channel = await Channel.open(connection, timeoutMs);
     const source: Source = new Source(guest, channel, layout, encoder, timeoutMs, onProgress);
@@ -125,6 +160,24 @@ export class Source {
     this.#inbox.check();
   }
 
+  /** What a pre-copy would come to, by a look at the guest's writes and at the link; nothing of the machine is sent. */
+  async forecast({ downtimeLimitMs, maxTimeMs, maxRounds }: MigrateOptions): Promise<Forecast> {
+    const { pageBytes } = this.#layout;
+    const sample = await sampleDirtyRate(this.#guest, this.#layout);
+    const link = await probeLink(this.#channel, this.#inbox);
+    const memoryBytes = sample.allocatedPages * pageBytes;
+    return predictConvergence({
+      ...sample,
+      firstRoundBytes: memoryBytes * USUAL_SHARE,
+      linkBytesPerSecond: link.bytesPerSecond,
+      roundTripMs: link.roundTripMs,
+      scanMs: ((memoryBytes / USUAL_SCAN_BYTES_PER_SECOND) * 1000) / this.pausedSpeedup,
+      downtimeLimitMs,
+      maxTimeMs,
+      maxRounds,
+    });
+  }
+
   /** Scans all memory once and sends what is not at the destination; the destination has confirmed all of it at the end. */
   async copyRound(): Promise<MeasuredRound> {
     // Most pages come once; those that come again are the ones whose deltas count.
@@ -153,18 +206,56 @@ export class Source {
     const measure = await this.#sendDirtyPages(false);
     const state = await saving;
     const stateDigest = sha256(state);
-    const { pageBytes, memoryPages } = this.#layout;
-    const whole = state.length - (state.length % pageBytes);
-    this.#encoder.add(memoryPages, state.subarray(0, whole));
-    const last = new Uint8Array(pageBytes);
-    last.set(state.subarray(whole));
-    if (whole < state.length) this.#encoder.add(memoryPages + whole / pageBytes, last);
-    this.#encoder.flush();
-    await this.#sendBatches();
+    await this.#sendState(state);
     const digest = await digestOf((this.#scanner as DirtyScanner).fingerprints, stateDigest);
     await this.#send(this.#channel.send("verify", { digest, stateBytes: state.length }));
     await this.#inbox.expect(FrameType.ready);
     return { round: this.#endRound(measure), digest };
+  }
+
+  /**
+   * With the machine paused: sends the state alone. The destination is ready to run the machine when this returns; what the machine wants of its memory
+   * is answered from now on.
+   */
+  async copyState(saving: Promise<Uint8Array>): Promise<void> {
+    // Pages that travel once need not be remembered for deltas.
+    this.#encoder.mayPass = this.#round === 0;
+    const measure = this.#beginMeasure();
+    const state = await saving;
+    const stateDigest = sha256(state);
+    await this.#sendState(state);
+    const server = new PageServer({
+      guest: this.#guest,
+      layout: this.#layout,
+      scanner: this.#scanner as DirtyScanner,
+      encoder: this.#encoder,
+      window: new PushWindow(this.link.bytesPerSecond, this.roundTripMs, this.encoded.encodedBytes),
+      heat: this.#heat,
+      sendBatches: () => this.#sendBatches(),
+      sendClean: (runs) => this.#sendClean(runs),
+      guard: (promise) => this.#inbox.guard(promise),
+      onProgress: (settledPages) => this.#onProgress({ round: this.#round, pagesScanned: settledPages }),
+    });
+    const ending = server.run();
+    ending.catch((error) => this.#inbox.fail(error));
+    this.#serving = { server, ending, measure, stateDigest };
+    const message = { stateDigest: hex(new Uint8Array(await stateDigest)), stateBytes: state.length };
+    await this.#send(this.#channel.send("switchOver", message));
+    await this.#inbox.expect(FrameType.ready);
+  }
+
+  /** Sends the memory behind the machine that has been given away; the destination holds all of it when this returns. */
+  async serve(lostAfterMs: number): Promise<ServedRound> {
+    const { server, ending, measure, stateDigest } = this.#serving as Serving;
+    this.#inbox.timeoutMs = lostAfterMs;
+    server.startPushing();
+    await ending;
+    const digest = await digestOf((this.#scanner as DirtyScanner).fingerprints, stateDigest);
+    await this.#send(this.#channel.send("allSent", { digest }));
+    await this.#inbox.expect(FrameType.allHere);
+    const { served } = server;
+    measure.dirty = served.requested + served.pushed;
+    return { round: this.#endRound(measure), digest, served };
   }
 
   /** Gives the machine away. From the call on it may run at the destination. */
@@ -195,7 +286,9 @@ export class Source {
     await loadDigest();
     await this.#send(this.#channel.send("announce", { session, machine, stateMaxBytes, fingerprintSeed, compression }));
     const { body } = await this.#inbox.expect(FrameType.accept);
-    const fingerprints = decodeMessage("accept", body).hasBase
+    const { hasBase, isLazy } = decodeMessage("accept", body);
+    this.isLazy = isLazy;
+    const fingerprints = hasBase
       ? await this.#receiveBase(memoryPages)
       : zeroFingerprints(await createKernels(), fingerprintSeed, pageBytes, memoryPages);
     this.#scanner = await DirtyScanner.create(this.#guest, this.#layout, fingerprintSeed, fingerprints);
@@ -216,17 +309,14 @@ export class Source {
 
   async #sendDirtyPages(isRunning: boolean): Promise<Measure> {
     const scanner = this.#scanner as DirtyScanner;
-    const measure = {
-      startMs: performance.now(),
-      scanMs: 0,
-      dirty: 0,
-      bytesSent: this.bytesSent,
-      encoded: this.encoded,
-    };
+    const measure = this.#beginMeasure();
     let turnMs = performance.now();
     this.link.begin(turnMs);
     let pagesScanned = 0;
-    const windows = scanner.scanRound(isRunning, (firstPage, pages) => this.#encoder.add(firstPage, pages));
+    const windows = scanner.scanRound(isRunning, (firstPage, pages) => {
+      this.#encoder.add(firstPage, pages);
+      if (this.#round > 0) this.#heatUp(firstPage, pages.length / this.#layout.pageBytes);
+    });
     for await (const { pageCount, dirty } of windows) {
       measure.dirty += dirty;
       pagesScanned += pageCount;
@@ -245,6 +335,29 @@ export class Source {
     this.#encoder.flush();
     await this.#sendBatches();
     return measure;
+  }
+
+  #heatUp(firstPage: number, pageCount: number): void {
+    for (let page = firstPage; page < firstPage + pageCount; page++) {
+      this.#heat[page] = Math.min(255, (this.#heat[page] as number) + 1);
+    }
+  }
+
+  /** The state's pages come behind those of the memory; the rest of the last one is zeros. */
+  async #sendState(state: Uint8Array): Promise<void> {
+    const { pageBytes, memoryPages } = this.#layout;
+    const whole = state.length - (state.length % pageBytes);
+    this.#encoder.add(memoryPages, state.subarray(0, whole));
+    const last = new Uint8Array(pageBytes);
+    last.set(state.subarray(whole));
+    if (whole < state.length) this.#encoder.add(memoryPages + whole / pageBytes, last);
+    this.#encoder.flush();
+    await this.#sendBatches();
+  }
+
+  async #sendClean(runs: readonly PageRun[]): Promise<void> {
+    const sending = encodePageRuns(runs).map((body) => this.#channel.sendBytes(FrameType.clean, body));
+    await this.#send(Promise.all(sending).then(() => {}));
   }
 
   #pass(batch: Uint8Array): void {
@@ -269,6 +382,10 @@ export class Source {
     await this.#inbox.guard(sending);
   }
 
+  #beginMeasure(): Measure {
+    return { startMs: performance.now(), scanMs: 0, dirty: 0, bytesSent: this.bytesSent, encoded: this.encoded };
+  }
+
   #endRound({ startMs, scanMs, dirty, bytesSent, encoded: before }: Measure): MeasuredRound {
     const { zero, fill, dup, delta, novel, unchanged, residualBytes } = this.encoded;
     return {
@@ -291,6 +408,13 @@ export class Source {
       linkBytesPerSecond: this.link.bytesPerSecond,
     };
   }
+}
+
+interface Serving {
+  readonly server: PageServer;
+  readonly ending: Promise<void>;
+  readonly measure: Measure;
+  readonly stateDigest: Promise<ArrayBuffer>;
 }
 
 interface Measure {

@@ -7,8 +7,8 @@ export type ResumableState = "connected" | "reconnecting" | "ended";
 
 /** What both sides of a resumable connection can choose. */
 export interface ResumableOptions {
-  /** After so many ms without a working inner connection it is given up. Default: 30,000. */
-  readonly giveUpMs?: number;
+  /** After so many ms without a working inner connection it is given up; infinite: never. A function is asked when the link is lost. Default: 30,000. */
+  readonly giveUpMs?: number | (() => number);
   /** `send` waits while the other side has not received more than this, which is kept to be sent again. Default: 8 MiB. */
   readonly replayBytes?: number;
   /** An inner connection over which nothing came for so many ms is given up for another one; at least 100. Default: 10,000. */
@@ -34,7 +34,9 @@ export function resumableOptions(given: ResumableOptions): Required<ResumableOpt
     silenceMs: silenceMs ?? DEFAULTS.silenceMs,
     onStateChange: onStateChange ?? DEFAULTS.onStateChange,
   };
-  checkNumber("giveUpMs", options.giveUpMs, 1, MAX_TIMER_MS);
+  if (typeof options.giveUpMs === "number" && options.giveUpMs !== Number.POSITIVE_INFINITY) {
+    checkNumber("giveUpMs", options.giveUpMs, 1, MAX_TIMER_MS);
+  }
   checkNumber("replayBytes", options.replayBytes, 0, Number.MAX_SAFE_INTEGER);
   checkNumber("silenceMs", options.silenceMs, SILENCE_MIN_MS, MAX_TIMER_MS);
   return options;

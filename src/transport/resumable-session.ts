@@ -46,6 +46,8 @@ export class ResumableSession implements Connection, LinkOwner {
   #isStranded = false;
   #failure: Error | undefined;
   #isAborted = false;
+  /** How long this side waits for another link, now that it is lost. */
+  #patienceMs = 0;
   #whyLost: Error | undefined;
   #acknowledging: ReturnType<typeof setTimeout> | undefined;
   #givingUp: ReturnType<typeof setTimeout> | undefined;
@@ -196,7 +198,7 @@ export class ResumableSession implements Connection, LinkOwner {
     }
     const wasConnected = this.#isConnected;
     this.#isConnected = false;
-    if (wasConnected) this.#givingUp = setTimeout(() => this.#giveUp(), this.#options.giveUpMs);
+    if (wasConnected) this.#bear();
     if (this.#side.dial !== undefined) {
       this.#redialing = new AbortController();
       redial(this, this.#side.dial, this.#redialing.signal);
@@ -240,9 +242,17 @@ export class ResumableSession implements Connection, LinkOwner {
     if (!this.#isComplete) this.#report("connected");
   }
 
+  /** Waits for another link, as long as this side is patient. */
+  #bear(): void {
+    const { giveUpMs } = this.#options;
+    this.#patienceMs = typeof giveUpMs === "number" ? giveUpMs : giveUpMs();
+    if (this.#patienceMs === Number.POSITIVE_INFINITY) return;
+    this.#givingUp = setTimeout(() => this.#giveUp(), this.#patienceMs);
+  }
+
   #giveUp(): void {
     const cause = this.#whyLost;
-    const within = this.#isStranded ? "cannot be resumed" : `could not be resumed within ${this.#options.giveUpMs} ms`;
+    const within = this.#isStranded ? "cannot be resumed" : `could not be resumed within ${this.#patienceMs} ms`;
     const message = `The connection to the other side was lost and ${within}. ${cause?.message ?? ""}`.trimEnd();
     this.#link?.drop(new TransportError("connection-lost", message));
     this.#endWith(new TransportError("connection-lost", message, { cause }));

@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { BATCH_HEADER_BYTES, BATCH_MAX_INDEX_BYTES, BATCH_MAX_RESIDUAL_BYTES } from "./batch.js";
 import { CONFIRMATION_BYTES } from "./confirmation.js";
 import { WireError } from "./errors.js";
+import { PAGE_RUNS_MAX_BYTES } from "./page-runs.js";
 
 /** The version of the protocol that this library speaks. */
 export const PROTOCOL_VERSION = 1;
@@ -23,6 +24,13 @@ export const FrameType: {
   readonly ask: 13;
   readonly outcome: 14;
   readonly received: 15;
+  readonly switchOver: 16;
+  readonly wanted: 17;
+  readonly clean: 18;
+  readonly allSent: 19;
+  readonly allHere: 20;
+  readonly probe: 21;
+  readonly probed: 22;
   readonly alive: 128;
 } = Object.freeze({
   hello: 1,
@@ -40,11 +48,20 @@ export const FrameType: {
   ask: 13,
   outcome: 14,
   received: 15,
+  switchOver: 16,
+  wanted: 17,
+  clean: 18,
+  allSent: 19,
+  allHere: 20,
+  probe: 21,
+  probed: 22,
   alive: 128,
 });
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
 const MESSAGE_MAX_BYTES = 64 << 10;
+/** A frame whose bytes mean nothing: it measures the link. */
+export const PROBE_MAX_BYTES: number = 64 << 10;
 /** A frame of fingerprints: 16 bytes a page, in the order of the pages. */
 export const BASE_MAX_BYTES: number = 1 << 20;
 
@@ -54,6 +71,9 @@ export const FRAME_MAX_BYTES: ReadonlyMap<number, number> = new Map<number, numb
   [FrameType.base, BASE_MAX_BYTES],
   [FrameType.batch, BATCH_HEADER_BYTES + BATCH_MAX_RESIDUAL_BYTES + BATCH_MAX_INDEX_BYTES],
   [FrameType.received, CONFIRMATION_BYTES],
+  [FrameType.wanted, PAGE_RUNS_MAX_BYTES],
+  [FrameType.clean, PAGE_RUNS_MAX_BYTES],
+  [FrameType.probe, PROBE_MAX_BYTES],
   [FrameType.alive, 0],
 ]);
 
@@ -82,12 +102,20 @@ export interface Messages {
     readonly fingerprintSeed: string;
     readonly compression: "none" | "lz4" | "zstd" | "auto";
   };
-  /** Destination: there is room; fingerprints of what the memory holds follow, or it is all zero. */
-  readonly accept: { readonly hasBase: boolean };
+  /** Destination: there is room; fingerprints of what the memory holds follow, or it is all zero. Whether the machine may run before its memory is there. */
+  readonly accept: { readonly hasBase: boolean; readonly isLazy: boolean };
   readonly roundEnd: { readonly round: number };
   readonly roundDone: { readonly round: number };
   /** Source: everything has been sent; this is what it must come to. */
   readonly verify: { readonly digest: string; readonly stateBytes: number };
+  /** Source: the state has been sent, and the machine's memory follows once it runs. */
+  readonly switchOver: { readonly stateDigest: string; readonly stateBytes: number };
+  /** Source: every page has been sent or called clean; this is what they and the state must come to. */
+  readonly allSent: { readonly digest: string };
+  /** Destination: every page is here; the source may go. */
+  readonly allHere: Record<never, never>;
+  /** Destination: a probe has come. */
+  readonly probed: Record<never, never>;
   readonly ready: Record<never, never>;
   readonly commit: Record<never, never>;
   readonly running: Record<never, never>;
@@ -145,10 +173,14 @@ const SCHEMAS: { readonly [Name in keyof Messages]: v.GenericSchema<unknown, Mes
     fingerprintSeed: hex(8),
     compression: v.picklist(["none", "lz4", "zstd", "auto"]),
   }),
-  accept: v.strictObject({ hasBase: v.boolean() }),
+  accept: v.strictObject({ hasBase: v.boolean(), isLazy: v.boolean() }),
   roundEnd: v.strictObject({ round: whole(MAX_NUMBER) }),
   roundDone: v.strictObject({ round: whole(MAX_NUMBER) }),
   verify: v.strictObject({ digest: hex(32), stateBytes: whole(MAX_NUMBER) }),
+  switchOver: v.strictObject({ stateDigest: hex(32), stateBytes: whole(MAX_NUMBER) }),
+  allSent: v.strictObject({ digest: hex(32) }),
+  allHere: v.strictObject({}),
+  probed: v.strictObject({}),
   ready: v.strictObject({}),
   commit: v.strictObject({}),
   running: v.strictObject({}),

@@ -135,7 +135,8 @@ describe("inbox", () => {
   async function inbox(): Promise<{ inbox: Inbox; peer: Channel; received: number[] }> {
     const [here, peer] = await channels();
     const received: number[] = [];
-    return { inbox: new Inbox(here, TIMEOUT_MS, (bytes) => received.push(bytes)), peer, received };
+    const confirmed = (bytes: number): void => void received.push(bytes);
+    return { inbox: new Inbox(here, TIMEOUT_MS, { confirmed, wanted: () => expect.unreachable() }), peer, received };
   }
   const confirmation = encodeConfirmation;
 

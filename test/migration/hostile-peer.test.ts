@@ -249,7 +249,7 @@ describe("a hostile destination", () => {
     (play: Defence, hasBase = false): Defence =>
     async (destination) => {
       await expectFrame(destination, TIMEOUT_MS, FrameType.announce);
-      await destination.send("accept", { hasBase });
+      await destination.send("accept", { hasBase, isLazy: false });
       readOn(destination).catch(() => {});
       await play(destination);
     };
@@ -295,7 +295,7 @@ describe("a hostile destination", () => {
     ["running", {}],
     ["roundDone", { round: 1 }],
     ["outcome", { outcome: "running" }],
-    ["accept", { hasBase: false }],
+    ["accept", { hasBase: false, isLazy: false }],
   ] as const)("answers %s where the end of a round was to be confirmed", async (name, body) => {
     expect(await migrateTo(accepting((destination) => destination.send(name, body)))).toBe("protocol");
   });
@@ -331,7 +331,7 @@ describe("a hostile destination", () => {
   it("reads nothing: the source runs on", async () => {
     const deaf: Defence = async (destination) => {
       await expectFrame(destination, TIMEOUT_MS, FrameType.announce);
-      await destination.send("accept", { hasBase: false });
+      await destination.send("accept", { hasBase: false, isLazy: false });
     };
     expect(await migrateTo(deaf)).toBe("timeout");
   });

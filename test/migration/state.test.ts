@@ -8,10 +8,12 @@ const WAYS: Readonly<
   setup: { way: [], next: ["copying", "resumed"] },
   copying: { way: ["copying"], next: ["paused", "resumed"] },
   paused: { way: ["copying", "paused"], next: ["committing", "resumed"] },
-  committing: { way: ["copying", "paused", "committing"], next: ["handed-over", "in-doubt", "resumed"] },
+  committing: { way: ["copying", "paused", "committing"], next: ["handed-over", "serving", "in-doubt", "resumed"] },
   "in-doubt": { way: ["copying", "paused", "committing", "in-doubt"], next: ["handed-over", "resumed"] },
+  serving: { way: ["copying", "paused", "committing", "serving"], next: ["handed-over", "lost"] },
   "handed-over": { way: ["copying", "paused", "committing", "handed-over"], next: [] },
   resumed: { way: ["resumed"], next: [] },
+  lost: { way: ["copying", "paused", "committing", "serving", "lost"], next: [] },
 };
 const STATES = Object.keys(WAYS) as SourceState[];
 

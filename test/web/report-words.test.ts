@@ -28,6 +28,8 @@ const REPORT: MigrationReport = {
   error: undefined,
   machine: "linux",
   strategy: "precopy",
+  forecast: undefined,
+  postcopy: undefined,
   setupTimeMs: 10,
   totalTimeMs: 1200,
   downtimeMs: 47,

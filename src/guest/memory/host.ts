@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { GuestError } from "../errors.js";
 import type { Host, Machine } from "../guest.js";
+import { LazyMachineMemory } from "./lazy.js";
 import { MemoryMachine } from "./machine.js";
 import { decodeState } from "./state.js";
 
@@ -13,13 +14,29 @@ const workload = v.strictObject({
   pattern: v.picklist(["sequential", "random"]),
 });
 
+/** Options of a {@link MemoryHost}. */
+export interface MemoryHostOptions {
+  /** Whether the machine may run before its memory is there, which takes its size once more. Default: no. */
+  readonly isLazy?: boolean;
+}
+
 /** Takes the machine of a memory guest. */
 export class MemoryHost implements Host {
+  readonly #isLazy: boolean;
   #content: MemoryMachine | undefined;
+  #lazy: LazyMachineMemory | undefined;
+
+  constructor({ isLazy = false }: MemoryHostOptions = {}) {
+    this.#isLazy = isLazy;
+  }
 
   /** The machine; it is there once it has been prepared and until it is discarded. */
   get content(): MemoryMachine | undefined {
     return this.#content;
+  }
+
+  get lazy(): LazyMachineMemory | undefined {
+    return this.#lazy;
   }
 
   async prepare(machine: Machine): Promise<void> {
@@ -30,15 +47,16 @@ export class MemoryHost implements Host {
       throw new GuestError("machine-unfit", "This host takes memory guests only.");
     }
     this.#content = new MemoryMachine({ name, pageBytes, memoryBytes: region.byteLength, ...result.output });
+    if (this.#isLazy) this.#lazy = new LazyMachineMemory(this.#content);
   }
 
   readPages(firstPage: number, into: Uint8Array): void {
     const at = firstPage * this.#machine.options.pageBytes;
-    into.set(this.#machine.bytes.subarray(at, at + into.length));
+    into.set(this.#written.subarray(at, at + into.length));
   }
 
   writePages(firstPage: number, from: Uint8Array): void {
-    this.#machine.bytes.set(from, firstPage * this.#machine.options.pageBytes);
+    this.#written.set(from, firstPage * this.#machine.options.pageBytes);
   }
 
   async loadState(state: Uint8Array): Promise<void> {
@@ -52,6 +70,11 @@ export class MemoryHost implements Host {
   async discard(): Promise<void> {
     this.#content?.stop();
     this.#content = undefined;
+    this.#lazy = undefined;
+  }
+
+  get #written(): Uint8Array {
+    return this.#lazy?.copy ?? this.#machine.bytes;
   }
 
   get #machine(): MemoryMachine {

@@ -19,6 +19,8 @@ export class MemoryMachine {
   readonly memory: WebAssembly.Memory;
   /** Hears of every page that is written. */
   onWrite: ((page: number) => void) | undefined;
+  /** Is asked before a page is touched: where it says false, the machine waits before it, and asks again. */
+  mayTouch: ((page: number) => boolean) | undefined;
   /** The steps that were done when the machine came to stand here. */
   startedAt = 0;
   readonly #writer: WorkloadWriter;
@@ -71,6 +73,8 @@ export class MemoryMachine {
       due += ((nowMs - lastMs) / 1000) * this.options.pagesPerSecond * this.#speed;
       lastMs = nowMs;
       this.advance(Math.floor(due) - this.#writer.steps);
+      // What it could not do while it waited for a page is not made up for.
+      due = Math.min(due, this.#writer.steps + 1);
     }, TICK_MS);
   }
 
@@ -81,7 +85,7 @@ export class MemoryMachine {
 
   /** Does so many steps at once, also while it stands still: for tests that want no clock. */
   advance(steps: number): void {
-    this.#writer.advanceTo(this.#writer.steps + steps, this.bytes, this.onWrite);
+    this.#writer.advanceTo(this.#writer.steps + steps, this.bytes, this.onWrite, this.mayTouch);
   }
 
   /** Slows the clock down to a share of its speed. */

@@ -43,12 +43,18 @@ export class WorkloadWriter {
     }
   }
 
-  /** Does the steps up to `steps`; `onWrite` hears of each page. */
-  advanceTo(steps: number, memory: Uint8Array, onWrite?: (page: number) => void): void {
+  /** Does the steps up to `steps`; `onWrite` hears of each page. Stands still before a page that `mayTouch` says is not to be touched yet. */
+  advanceTo(
+    steps: number,
+    memory: Uint8Array,
+    onWrite?: (page: number) => void,
+    mayTouch?: (page: number) => boolean,
+  ): void {
     const { seed, workingSetPages, bytesPerPage, pattern } = this.#workload;
     for (; this.#steps < steps; this.#steps++) {
       const random = mix(mix(seed ^ this.#steps) + this.#steps);
       const page = (pattern === "random" ? random : this.#steps) % workingSetPages;
+      if (mayTouch?.(page) === false) return;
       const offset = mix(random) % (this.#pageBytes - bytesPerPage + 1);
       const start = page * this.#pageBytes + offset;
       for (let at = start; at < start + bytesPerPage; at++) memory[at] = mix(random + at) >>> 24;
