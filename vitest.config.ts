@@ -11,6 +11,7 @@ const SYSTEM = [
   "test/cli/**",
   "test/docs.test.ts",
   "test/guest/file/**",
+  "test/guest/fuse/file.test.ts",
   "test/guest/qemu/scan-threads.test.ts",
   "test/guest/snapshot/opfs.test.ts",
   "test/guest/v86/linux.test.ts",

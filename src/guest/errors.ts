@@ -2,6 +2,7 @@
 export type GuestErrorCode =
   | "argument"
   | "image"
+  | "lazy-unavailable"
   | "machine-unfit"
   | "missing-program"
   | "patch-base"

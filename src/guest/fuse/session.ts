@@ -1,0 +1,176 @@
+import { GuestError } from "../errors.js";
+import {
+  decodeRequest,
+  Errno,
+  encodeAttributes,
+  encodeHeader,
+  encodeInit,
+  encodeOpen,
+  encodeSpace,
+  type FileAttributes,
+  type FuseRequest,
+  isServable,
+} from "./message.js";
+
+/** Somebody waits for bytes of the file. To be answered or failed once, at any time and in any order. */
+export interface FuseRead {
+  readonly offset: number;
+  /** Never past the file's end. */
+  readonly byteLength: number;
+  /** Gives the bytes, in pieces that follow each other: all of them. They are taken before this returns. Throws `argument`. */
+  answer(...pieces: readonly Uint8Array[]): void;
+  /** Says that they cannot be had, with an error number of Linux: whoever reads gets it, whoever has the file mapped gets a SIGBUS. */
+  fail(errno: number): void;
+}
+
+/** What a session needs of the outside. */
+export interface FuseSessionOptions {
+  readonly attributes: FileAttributes;
+  /** The most bytes of one read: a multiple of 4096. */
+  readonly maxReadBytes: number;
+  /** Writes one answer, which begins with its header. */
+  write(parts: readonly Uint8Array[]): void;
+  onRead(read: FuseRead): void;
+  /** What went wrong and was survived, as a sentence. */
+  onNotice(sentence: string): void;
+}
+
+/** The kernel's talk about one file: takes its requests, writes the answers. Nothing that comes makes it throw. */
+export class FuseSession {
+  /** The kernel has agreed on the protocol. Rejects with `lazy-unavailable` where it is too old. */
+  readonly ready: Promise<void>;
+  /** It was opened, and the last one who had it open has closed it; or {@link end} was called. */
+  readonly released: Promise<void>;
+  readonly #options: FuseSessionOptions;
+  #becomeReady: (error?: GuestError) => void = () => {};
+  #release: () => void = () => {};
+  #openCount = 0;
+
+  constructor(options: FuseSessionOptions) {
+    this.#options = options;
+    this.ready = new Promise((resolve, reject) => {
+      this.#becomeReady = (error) => (error === undefined ? resolve() : reject(error));
+    });
+    this.ready.catch(() => {});
+    this.released = new Promise((resolve) => {
+      this.#release = resolve;
+    });
+  }
+
+  /** Takes one request, whose bytes are not needed any more when this returns. */
+  take(bytes: Uint8Array): void {
+    const request = decodeRequest(bytes);
+    if (request !== undefined) this.#handle(request);
+  }
+
+  /** No more requests will come. */
+  end(): void {
+    this.#becomeReady(new GuestError("lazy-unavailable", "The FUSE mount was taken away before it was ready."));
+    this.#release();
+  }
+
+  #handle(request: FuseRequest): void {
+    const { attributes } = this.#options;
+    const { unique } = request;
+    switch (request.kind) {
+      case "read":
+        this.#read(unique, request.offset, request.byteLength);
+        break;
+      case "open":
+        this.#openCount += 1;
+        this.#answer(unique, encodeOpen());
+        break;
+      case "release":
+        this.#answer(unique);
+        this.#openCount -= 1;
+        if (this.#openCount === 0) this.#release();
+        break;
+      case "attributes":
+        this.#answer(unique, encodeAttributes(attributes));
+        break;
+      case "change":
+        // Whoever maps a file may set its length first, also to what it is.
+        if (request.byteLength === attributes.byteLength) this.#answer(unique, encodeAttributes(attributes));
+        else this.#fail(unique, Errno.EROFS);
+        break;
+      case "space":
+        this.#answer(unique, encodeSpace(attributes.byteLength));
+        break;
+      case "init":
+        this.#init(request);
+        break;
+      case "nothing":
+        this.#answer(unique);
+        break;
+      case "write":
+        this.#fail(unique, Errno.EROFS);
+        break;
+      case "malformed":
+        this.#fail(unique, Errno.EINVAL);
+        break;
+      case "unknown":
+        this.#fail(unique, Errno.ENOSYS);
+        break;
+      case "silent":
+    }
+  }
+
+  #init({ unique, major, minor, readAheadBytes }: Extract<FuseRequest, { kind: "init" }>): void {
+    if (!isServable(major, minor)) {
+      this.#fail(unique, Errno.EPROTO);
+      const message = `This Linux is too old to serve memory to: its FUSE has protocol ${major}.${minor}; it takes Linux 4.20.`;
+      this.#becomeReady(new GuestError("lazy-unavailable", message));
+      return;
+    }
+    this.#answer(unique, encodeInit(minor, readAheadBytes, this.#options.maxReadBytes));
+    this.#becomeReady();
+  }
+
+  #read(unique: bigint, offset: number, wanted: number): void {
+    const byteLength = Math.min(wanted, this.#options.attributes.byteLength - offset);
+    if (byteLength <= 0) {
+      this.#answer(unique);
+      return;
+    }
+    let isAnswered = false;
+    const once = (): void => {
+      if (isAnswered) throw new GuestError("argument", "A read is answered once.");
+      isAnswered = true;
+    };
+    const read: FuseRead = {
+      offset,
+      byteLength,
+      answer: (...pieces) => {
+        const there = pieces.reduce((sum, { length }) => sum + length, 0);
+        // A shorter answer would be taken for the file's end, and filled with zeros.
+        if (there !== byteLength) {
+          throw new GuestError(
+            "argument",
+            `A read of ${byteLength} bytes is answered with so many, not with ${there}.`,
+          );
+        }
+        once();
+        this.#answer(unique, ...pieces);
+      },
+      fail: (errno) => {
+        once();
+        this.#fail(unique, errno);
+      },
+    };
+    try {
+      this.#options.onRead(read);
+    } catch (error) {
+      this.#options.onNotice(`A read at byte ${offset} failed: ${(error as Error).message}`);
+      if (!isAnswered) read.fail(Errno.EIO);
+    }
+  }
+
+  #answer(unique: bigint, ...body: readonly Uint8Array[]): void {
+    const bodyBytes = body.reduce((sum, { length }) => sum + length, 0);
+    this.#options.write([encodeHeader(unique, bodyBytes), ...body]);
+  }
+
+  #fail(unique: bigint, errno: number): void {
+    this.#options.write([encodeHeader(unique, 0, errno)]);
+  }
+}

@@ -1,0 +1,49 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { fuseUnavailable } from "../../src/guest/fuse/mounting.js";
+import { findProgram } from "./require.js";
+
+const execute = promisify(execFile);
+
+/** Why no file can be mounted here; undefined where one can. Throws instead under PAGEFERRY_REQUIRE=all. */
+export function fuseMissing(): string | undefined {
+  const programs = ["gcc", "setpriv"].filter((name) => findProgram(name) === undefined);
+  const reason = programs.length > 0 ? `not installed: ${programs.join(", ")}` : fuseUnavailable();
+  if (reason !== undefined && process.env["PAGEFERRY_REQUIRE"] === "all") throw new Error(reason);
+  return reason;
+}
+
+/** How many mounts there are at a path. */
+export async function mountsAt(path: string): Promise<number> {
+  const lines = (await readFile("/proc/self/mounts", "utf8")).split("\n");
+  return lines.filter((line) => line.split(" ")[1]?.replaceAll("\\040", " ") === path).length;
+}
+
+/** A program that maps a file privately, as a virtual machine does its RAM. */
+export class Mapper {
+  readonly #folder: string;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  static async compile(): Promise<Mapper> {
+    const folder = await mkdtemp(join(tmpdir(), "pageferry-"));
+    const source = new URL("mapper.c", import.meta.url).pathname;
+    await execute("gcc", ["-Wall", "-Wextra", "-Werror", "-o", join(folder, "mapper"), source]);
+    return new Mapper(folder);
+  }
+
+  /** Reads the byte at each of these offsets, in turn, and changes it in its own copy. Gives each byte, "SIGBUS" where it cannot be had. */
+  async touch(path: string, ...offsets: readonly number[]): Promise<string[]> {
+    const { stdout } = await execute(join(this.#folder, "mapper"), [path, ...offsets.map(String)]);
+    return stdout.trim().split("\n");
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.#folder, { recursive: true });
+  }
+}
