@@ -1,4 +1,5 @@
 import type { Measurement } from "./measure.js";
+import type { PostcopyMeasurement } from "./measure-postcopy.js";
 
 /** A figure that is not to be exceeded. */
 export interface Aim {
@@ -21,6 +22,10 @@ const REDIS_SHARES: Readonly<Record<string, Readonly<Record<string, Shares>>>> =
 };
 const WRITER_MOST_S = 15;
 const DOWNTIME_MOST_MS = 100;
+/** Where the memory follows the machine, and the link is no limit to the state's way. */
+const POSTCOPY_DOWNTIME_MOST_MS = 40;
+const LARGE_POSTCOPY_DOWNTIME_MOST_MS = 45;
+const POSTCOPY_SHARE_OF_BYTES = 0.4;
 
 /** The aims for one workload and link, of which these are all methods' measurements. */
 export function aimsOf(measurements: readonly Measurement[]): Aim[] {
@@ -52,4 +57,36 @@ export function aimsOf(measurements: readonly Measurement[]): Aim[] {
       }
       return aims;
     });
+}
+
+/** The same for the methods by which the memory follows the machine. */
+export function postcopyAimsOf(measurements: readonly PostcopyMeasurement[]): Aim[] {
+  const own = measurements.filter(({ method }) => method.startsWith("QEMU"));
+  const ours = measurements.filter(({ method }) => method.startsWith("pageferry"));
+  return ours.flatMap(({ workload, link, method, linkBytes, downtimeMs, recoveryMs }) => {
+    const title = `${workload}, ${link}, ${method}`;
+    const aims: Aim[] = [];
+    if (link === "unlimited") {
+      const most = workload.endsWith("4 GiB") ? LARGE_POSTCOPY_DOWNTIME_MOST_MS : POSTCOPY_DOWNTIME_MOST_MS;
+      aims.push({ what: `${title}: stop to running`, measured: downtimeMs, most, unit: " ms" });
+    }
+    if (workload === "redis" && link === "12.5 MB/s" && own.length > 0) {
+      const seconds = (ms = Number.POSITIVE_INFINITY): number => ms / 1000;
+      aims.push(
+        {
+          what: `${title}: until 90 % of the operations; the most is QEMU's`,
+          measured: seconds(recoveryMs),
+          most: Math.min(...own.map((measurement) => seconds(measurement.recoveryMs))),
+          unit: " s",
+        },
+        {
+          what: `${title}: bytes ÷ QEMU's`,
+          measured: linkBytes / Math.min(...own.map((measurement) => measurement.linkBytes)),
+          most: POSTCOPY_SHARE_OF_BYTES,
+          unit: " ×",
+        },
+      );
+    }
+    return aims;
+  });
 }

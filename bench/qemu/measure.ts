@@ -21,8 +21,9 @@ const AIMED_DOWNTIME_MS = 100;
 const USUAL_DOWNTIME_MS = 300;
 
 /** Moves a fresh machine. */
-export async function measure({ workload, link: shape, hasAims }: Combination, method: Method): Promise<Measurement> {
-  const options = machineOptions(workload);
+export async function measure(combination: Combination, method: Method): Promise<Measurement> {
+  const { workload, link: shape, hasAims } = combination;
+  const options = machineOptions(combination);
   const source = await LabMachine.start(options);
   let destination: LabMachine | undefined;
   let link: Link | undefined;

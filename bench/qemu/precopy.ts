@@ -5,7 +5,9 @@ import { isSameRam } from "../../test/lab/ram.js";
 import { GIVE_UP_MS, type Method, type Move, type MoveFigures } from "./move.js";
 
 const CACHE_BYTES = 512 << 20;
-const hasEnded = ({ data }: QmpEvent): boolean => ["completed", "failed", "cancelled"].includes(String(data["status"]));
+/** Whether an event says that a migration is over, well or not. */
+export const hasEnded = ({ data }: QmpEvent): boolean =>
+  ["completed", "failed", "cancelled"].includes(String(data["status"]));
 
 /** QEMU's own pre-copy, over TCP. */
 export function qemuPrecopy(name: string, capabilities: readonly string[]): Method {
@@ -64,7 +66,8 @@ export async function migrateByQemu(
   };
 }
 
-async function setCapabilities(qmp: LabMachine["qmp"], names: readonly string[]): Promise<void> {
+/** Switches capabilities of QEMU's migration on. */
+export async function setCapabilities(qmp: LabMachine["qmp"], names: readonly string[]): Promise<void> {
   const capabilities = names.map((capability) => ({ capability, state: true }));
   await qmp.execute("migrate-set-capabilities", { capabilities });
 }
