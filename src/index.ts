@@ -5,7 +5,7 @@ export type { ImageName, PatchHeader } from "./guest/file/patch.js";
 export type { ImageSource } from "./guest/file/source.js";
 export type { FaultReport, Guest, Host, InPlaceMemory, LazyMemory, Machine, MemoryRegion } from "./guest/guest.js";
 export { LoggingMemoryGuest, MemoryGuest } from "./guest/memory/guest.js";
-export { MemoryHost, type MemoryHostOptions } from "./guest/memory/host.js";
+export { MemoryHost } from "./guest/memory/host.js";
 export { MemoryMachine, type MemoryMachineOptions } from "./guest/memory/machine.js";
 export { type Workload, WorkloadWriter } from "./guest/memory/workload.js";
 export { type CapturedMachine, captureMachine } from "./guest/snapshot/capture.js";

@@ -95,7 +95,7 @@ function checkName({ machine: { kind, name } }: ArrivalRequest): true | string {
 
 async function hostOf(request: ArrivalRequest, policy: Policy, base: string | undefined): Promise<Host> {
   const { kind, name } = request.machine;
-  if (kind === "memory") return new MemoryHost({ isLazy: true });
+  if (kind === "memory") return new MemoryHost();
   if (kind === "v86") {
     const create = async (shape: { memoryBytes: number; vgaMemoryBytes: number }) =>
       (await createEmulator(shape)).emulator;

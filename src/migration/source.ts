@@ -95,8 +95,8 @@ export class Source {
     this.link = new LinkMeter((bytesPerSecond, isFull) => choice?.observeLink(bytesPerSecond, isFull));
     this.#inbox = new Inbox(channel, timeoutMs, {
       confirmed: (bytes) => {
-        this.link.confirmed(Math.min(bytes, this.bytesSent), performance.now());
-        this.#serving?.server.confirmed(bytes);
+        if (this.#serving === undefined) this.link.confirmed(Math.min(bytes, this.bytesSent), performance.now());
+        else this.#pushed(bytes, this.#serving);
       },
       wanted: (body) => {
         if (this.#serving !== undefined) return this.#serving.server.wanted(body);
@@ -224,12 +224,15 @@ export class Source {
     const state = await saving;
     const stateDigest = sha256(state);
     await this.#sendState(state);
+    const window = new PushWindow(this.link.bytesPerSecond, this.roundTripMs);
+    // It counts from here.
+    window.confirmed(this.encoded.encodedBytes, performance.now());
     const server = new PageServer({
       guest: this.#guest,
       layout: this.#layout,
       scanner: this.#scanner as DirtyScanner,
       encoder: this.#encoder,
-      window: new PushWindow(this.link.bytesPerSecond, this.roundTripMs, this.encoded.encodedBytes),
+      window,
       heat: this.#heat,
       sendBatches: () => this.#sendBatches(),
       sendClean: (runs) => this.#sendClean(runs),
@@ -238,7 +241,7 @@ export class Source {
     });
     const ending = server.run();
     ending.catch((error) => this.#inbox.fail(error));
-    this.#serving = { server, ending, measure, stateDigest };
+    this.#serving = { server, window, ending, measure, stateDigest };
     const message = { stateDigest: hex(new Uint8Array(await stateDigest)), stateBytes: state.length };
     await this.#send(this.#channel.send("switchOver", message));
     await this.#inbox.expect(FrameType.ready);
@@ -246,7 +249,7 @@ export class Source {
 
   /** Sends the memory behind the machine that has been given away; the destination holds all of it when this returns. */
   async serve(lostAfterMs: number): Promise<ServedRound> {
-    const { server, ending, measure, stateDigest } = this.#serving as Serving;
+    const { server, window, ending, measure, stateDigest } = this.#serving as Serving;
     this.#inbox.timeoutMs = lostAfterMs;
     server.startPushing();
     await ending;
@@ -255,7 +258,8 @@ export class Source {
     await this.#inbox.expect(FrameType.allHere);
     const { served } = server;
     measure.dirty = served.requested + served.pushed;
-    return { round: this.#endRound(measure), digest, served };
+    const round = { ...this.#endRound(measure), linkBytesPerSecond: window.bytesPerSecond };
+    return { round, digest, served };
   }
 
   /** Gives the machine away. From the call on it may run at the destination. */
@@ -337,6 +341,12 @@ export class Source {
     return measure;
   }
 
+  /** While pages are pushed, what is on its way is held back here, and so the window knows the link. */
+  #pushed(bytes: number, { server, window }: Serving): void {
+    server.confirmed(bytes);
+    if (window.bytesPerSecond > 0) this.#encoder.compressionChoice?.observeLink(window.bytesPerSecond, true);
+  }
+
   #heatUp(firstPage: number, pageCount: number): void {
     for (let page = firstPage; page < firstPage + pageCount; page++) {
       this.#heat[page] = Math.min(255, (this.#heat[page] as number) + 1);
@@ -412,6 +422,7 @@ export class Source {
 
 interface Serving {
   readonly server: PageServer;
+  readonly window: PushWindow;
   readonly ending: Promise<void>;
   readonly measure: Measure;
   readonly stateDigest: Promise<ArrayBuffer>;

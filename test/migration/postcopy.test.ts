@@ -29,7 +29,7 @@ afterEach(() => {
 /** A machine that is moved before its memory, by a clock of the test's. */
 class Move {
   readonly guest: MemoryGuest;
-  readonly host: MemoryHost = new MemoryHost({ isLazy: true });
+  readonly host: MemoryHost = new MemoryHost();
   /** How often each page travelled since the machine was given away. */
   readonly sent = new Uint32Array(PAGES);
   migration!: Migration;
@@ -129,7 +129,7 @@ describe.each(STRATEGIES)("%s", (strategy) => {
   });
 
   it("is refused before anything is sent where the host cannot do it, and the machine runs on", async () => {
-    const move = new Move({}, { host: () => new MemoryHost() });
+    const move = new Move({}, { host: eagerHost });
     const [here, there] = connectionPair();
     const arriving = move.receive(there).catch((error: MigrationError) => error.code);
     move.send(here, { strategy });
@@ -193,7 +193,7 @@ it("auto takes pre-copy where that comes to an end, and else lets the memory fol
 });
 
 it("auto says before it starts that it will not come to an end where nothing else can be done", async () => {
-  const move = new Move({}, { host: () => new MemoryHost() });
+  const move = new Move({}, { host: eagerHost });
   const clock = setInterval(() => move.guest.content.isRunning && move.guest.content.advance(5000), 1);
   const [here, there] = connectionPair();
   move.receive(there).catch(() => {});
@@ -203,6 +203,11 @@ it("auto says before it starts that it will not come to an end where nothing els
   expect(report).toMatchObject({ outcome: "failed", error: { code: "not-converging" }, dirtySyncCount: 0 });
   expect(move.guest.content.isRunning).toBe(true);
 });
+
+/** A host that cannot let a machine run before its memory is there. */
+function eagerHost(): MemoryHost {
+  return Object.defineProperty(new MemoryHost(), "lazy", { value: undefined });
+}
 
 /** Connects both ends by a connection that outlives its links, and begins. */
 async function followed(move: Move, strategy: Strategy): Promise<Setting> {

@@ -14,21 +14,10 @@ const workload = v.strictObject({
   pattern: v.picklist(["sequential", "random"]),
 });
 
-/** Options of a {@link MemoryHost}. */
-export interface MemoryHostOptions {
-  /** Whether the machine may run before its memory is there, which takes its size once more. Default: no. */
-  readonly isLazy?: boolean;
-}
-
-/** Takes the machine of a memory guest. */
+/** Takes the machine of a memory guest, which may run before its memory is there. */
 export class MemoryHost implements Host {
-  readonly #isLazy: boolean;
   #content: MemoryMachine | undefined;
   #lazy: LazyMachineMemory | undefined;
-
-  constructor({ isLazy = false }: MemoryHostOptions = {}) {
-    this.#isLazy = isLazy;
-  }
 
   /** The machine; it is there once it has been prepared and until it is discarded. */
   get content(): MemoryMachine | undefined {
@@ -47,16 +36,16 @@ export class MemoryHost implements Host {
       throw new GuestError("machine-unfit", "This host takes memory guests only.");
     }
     this.#content = new MemoryMachine({ name, pageBytes, memoryBytes: region.byteLength, ...result.output });
-    if (this.#isLazy) this.#lazy = new LazyMachineMemory(this.#content);
+    this.#lazy = new LazyMachineMemory(this.#content);
   }
 
   readPages(firstPage: number, into: Uint8Array): void {
-    const at = firstPage * this.#machine.options.pageBytes;
-    into.set(this.#written.subarray(at, at + into.length));
+    if (this.#lazy === undefined) throw new GuestError("argument", "The host has not been prepared.");
+    this.#lazy.readPages(firstPage, into);
   }
 
   writePages(firstPage: number, from: Uint8Array): void {
-    this.#written.set(from, firstPage * this.#machine.options.pageBytes);
+    this.#machine.bytes.set(from, firstPage * this.#machine.options.pageBytes);
   }
 
   async loadState(state: Uint8Array): Promise<void> {
@@ -71,10 +60,6 @@ export class MemoryHost implements Host {
     this.#content?.stop();
     this.#content = undefined;
     this.#lazy = undefined;
-  }
-
-  get #written(): Uint8Array {
-    return this.#lazy?.copy ?? this.#machine.bytes;
   }
 
   get #machine(): MemoryMachine {

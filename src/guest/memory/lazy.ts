@@ -5,35 +5,39 @@ import type { FaultReport, LazyMemory } from "../guest.js";
 import type { MemoryMachine } from "./machine.js";
 
 /**
- * Lets a memory machine run before its memory is there: it waits before each page that has not arrived. What the engine writes lies beside the
- * machine's memory, as a private mapping of a file would have it.
+ * Lets a memory machine run before its memory is there: it waits before each page that has not arrived. Of pages that it writes to, the content as it
+ * arrived is kept beside, until all are there.
  */
 export class LazyMachineMemory implements LazyMemory {
   onFault: (firstPage: number, pageCount: number) => void = () => {};
-  /** What has been written, whether it has arrived or not. */
-  readonly copy: Uint8Array;
   readonly #machine: MemoryMachine;
   readonly #present: Uint8Array;
+  /** Pages as they arrived, of those that the machine has touched since. */
+  readonly #arrived = new Map<number, Uint8Array>();
   /** Since when the machine has waited for its page. */
-  #waiting: { readonly page: number; readonly sinceMs: number } | undefined;
+  #waitsSinceMs: number | undefined;
   readonly #waitsMs: number[] = [];
 
   constructor(machine: MemoryMachine) {
     const { memoryBytes, pageBytes } = machine.options;
     this.#machine = machine;
-    this.copy = new Uint8Array(memoryBytes);
     this.#present = new Uint8Array(bitmapBytes(memoryBytes / pageBytes));
     machine.mayTouch = (page) => this.#touch(page);
   }
 
-  arrived(firstPage: number, pageCount: number): void {
+  /** Copies whole pages as they arrived into `into`. */
+  readPages(firstPage: number, into: Uint8Array): void {
     const { pageBytes } = this.#machine.options;
-    const memory = this.#machine.bytes;
-    for (let page = firstPage; page < firstPage + pageCount; page++) {
-      // The machine may have written to a page that had arrived before.
-      if (hasBit(this.#present, page)) continue;
-      memory.set(this.copy.subarray(page * pageBytes, (page + 1) * pageBytes), page * pageBytes);
+    const at = firstPage * pageBytes;
+    into.set(this.#machine.bytes.subarray(at, at + into.length));
+    if (this.#arrived.size === 0) return;
+    for (let page = 0; page < into.length / pageBytes; page++) {
+      const arrived = this.#arrived.get(firstPage + page);
+      if (arrived !== undefined) into.set(arrived, page * pageBytes);
     }
+  }
+
+  arrived(firstPage: number, pageCount: number): void {
     setBits(this.#present, firstPage, pageCount);
   }
 
@@ -43,6 +47,7 @@ export class LazyMachineMemory implements LazyMemory {
 
   async complete(): Promise<void> {
     this.#machine.mayTouch = undefined;
+    this.#arrived.clear();
   }
 
   /** What there is stays where it is, in the machine that stands still: no files. */
@@ -52,14 +57,17 @@ export class LazyMachineMemory implements LazyMemory {
   }
 
   #touch(page: number): boolean {
-    const isThere = hasBit(this.#present, page);
-    if (!isThere && this.#waiting === undefined) {
-      this.#waiting = { page, sinceMs: performance.now() };
-      this.onFault(page, 1);
-    } else if (isThere && this.#waiting !== undefined) {
-      this.#waitsMs.push(performance.now() - this.#waiting.sinceMs);
-      this.#waiting = undefined;
+    if (!hasBit(this.#present, page)) {
+      if (this.#waitsSinceMs === undefined) this.onFault(page, 1);
+      this.#waitsSinceMs ??= performance.now();
+      return false;
     }
-    return isThere;
+    if (this.#waitsSinceMs !== undefined) this.#waitsMs.push(performance.now() - this.#waitsSinceMs);
+    this.#waitsSinceMs = undefined;
+    if (!this.#arrived.has(page)) {
+      const { pageBytes } = this.#machine.options;
+      this.#arrived.set(page, this.#machine.bytes.slice(page * pageBytes, (page + 1) * pageBytes));
+    }
+    return true;
   }
 }
