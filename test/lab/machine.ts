@@ -5,10 +5,10 @@ import { QmpClient } from "../../src/guest/qemu/qmp.js";
 import { countsIn } from "./counter.js";
 import { type LabImages, labImages } from "./images.js";
 import type { LabPaths } from "./paths.js";
-import { type LabMachineOptions, type LabPlan, planMachine } from "./plan.js";
+import { type LabMachineOptions, type LabPlan, type LabRam, planMachine } from "./plan.js";
 import { SerialPort } from "./serial.js";
 import { keptGuest, loadGuest } from "./snapshot.js";
-import { ended, machineIn, removeMachineFolder } from "./strays.js";
+import { ended, killMachine, machineIn, removeMachineFolder, unmounted } from "./strays.js";
 import { poll, within } from "./wait.js";
 
 const START_TIMEOUT_MS = 30_000;
@@ -81,9 +81,10 @@ export class LabMachine {
     }
   }
 
-  /** The command line of a machine that somebody else starts; {@link attach} takes it over. */
-  static async plan(options: LabMachineOptions): Promise<LabPlan> {
-    return planMachine(await imagesFor(options), options, (options.ramFile ?? true) ? "shared-file" : "memory");
+  /** The command line of a machine that somebody else starts; {@link attach} takes it over. A private file may be one that fills itself. */
+  static async plan(options: LabMachineOptions, ram?: LabRam): Promise<LabPlan> {
+    const usual = (options.ramFile ?? true) ? "shared-file" : "memory";
+    return planMachine(await imagesFor(options), options, ram ?? usual);
   }
 
   /** Takes over a machine that somebody else starts by the command line of its plan, as soon as it is there. */
@@ -182,12 +183,14 @@ export class LabMachine {
   /** Kills the machine and removes its folder. Calling it again changes nothing. */
   async stop(): Promise<void> {
     const { qmp, console, commands } = this.#ports;
-    const { pid } = this;
-    removeMachineFolder(this.paths.folder);
+    const { folder } = this.paths;
+    const pid = killMachine(folder);
     await qmp.close();
     console.close();
     commands.close();
     if (pid !== undefined) await ended(pid);
+    await unmounted(folder);
+    removeMachineFolder(folder);
   }
 
   async #ask(command: string, pattern: RegExp): Promise<RegExpExecArray> {

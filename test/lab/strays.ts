@@ -23,16 +23,22 @@ export async function machineFolder(parent: string): Promise<string> {
 
 /** Kills the machine whose folder this is, if it runs, and removes the folder. */
 export function removeMachineFolder(folder: string): void {
-  const pid = machineIn(folder);
-  if (pid !== undefined) {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch {
-      // It has just ended.
-    }
-  }
-  rmSync(folder, { recursive: true, force: true });
+  killMachine(folder);
+  // A RAM file that fills itself goes away shortly after its machine.
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
   ours.delete(folder);
+}
+
+/** Kills the machine whose folder this is; gives its process, undefined where it does not run. */
+export function killMachine(folder: string): number | undefined {
+  const pid = machineIn(folder);
+  if (pid === undefined) return undefined;
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has just ended.
+  }
+  return pid;
 }
 
 /** The process of the machine whose folder this is. */
@@ -51,6 +57,13 @@ export async function ended(pid: number): Promise<void> {
   await within(`The process ${pid} did not end`, END_TIMEOUT_MS, new AbortController().signal, (signal) =>
     // A process that has ended and is not collected yet has no command line.
     poll(async () => commandLineOf(pid) === "" || undefined, signal),
+  );
+}
+
+/** Resolves when nothing is mounted in a folder any more. */
+export async function unmounted(folder: string): Promise<void> {
+  await within(`A file in ${folder} was not unmounted`, END_TIMEOUT_MS, new AbortController().signal, (signal) =>
+    poll(async () => !readFileSync("/proc/self/mounts", "utf8").includes(` ${folder}/`) || undefined, signal),
   );
 }
 
