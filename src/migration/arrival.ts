@@ -104,20 +104,20 @@ export class ArrivalSession {
     return this.#reason;
   }
 
-  /** Takes the machine in, to the end; `onRunning` is called as soon as it runs, before the source hears of it. */
-  async run(onRunning: () => void): Promise<Arrival> {
+  /** Takes the machine in, to the end; `onOutcome` hears that it runs, and that its memory is whole, before the source does. */
+  async run(onOutcome: (outcome: SessionOutcome) => void): Promise<Arrival> {
     const host = await this.#letIn();
     const layout = new MemoryLayout(this.#announcement.machine, this.#announcement.stateMaxBytes);
     const verifier = await this.#prepare(host, layout);
     const last = await this.#receivePages(verifier);
     if (last.type === FrameType.switchOver) {
-      return await this.#runFirst(host, layout, verifier, decodeMessage("switchOver", last.body), onRunning);
+      return await this.#runFirst(host, layout, verifier, decodeMessage("switchOver", last.body), onOutcome);
     }
     const digest = await this.#verify(host, layout, verifier, decodeMessage("verify", last.body));
     await this.#sent(this.#channel.send("ready", {}));
     await this.#expect(FrameType.commit);
-    await this.#start(host, onRunning);
-    await host.lazy?.complete();
+    await this.#start(host, () => onOutcome("running"));
+    await host.lazy?.complete().catch(() => {});
     return this.#arrival(host, digest, undefined);
   }
 
@@ -127,7 +127,7 @@ export class ArrivalSession {
     layout: MemoryLayout,
     verifier: MemoryVerifier,
     { stateDigest, stateBytes }: Messages["switchOver"],
-    onRunning: () => void,
+    onOutcome: (outcome: SessionOutcome) => void,
   ): Promise<Arrival> {
     const { lazy } = host;
     if (lazy === undefined) {
@@ -153,20 +153,23 @@ export class ArrivalSession {
     await Promise.race([coming, client.committed]);
     await this.#start(host, () => {
       isRunning = true;
-      onRunning();
+      onOutcome("following");
     });
+    let digest: string;
     try {
-      const digest = await coming;
+      digest = await coming;
       verifier.catchUp();
       if ((await digestOf(verifier.fingerprints, sha256(state))) !== digest) throw differs("its memory");
-      await this.#sent(this.#channel.send("allHere", {}));
-      const faults = await lazy.faultReport();
-      await lazy.complete();
-      return this.#arrival(host, digest, faults);
     } catch (cause) {
       const { machine } = this.#announcement;
       throw new LostArrival({ machine, host, isMissing: (page) => client.isMissing(page) }, ofDestination(cause));
     }
+    onOutcome("running");
+    // All of it is here: that the source does not hear of it, or something is still to be cleared up, does not undo it.
+    await this.#sent(this.#channel.send("allHere", {})).catch(() => {});
+    const faults = await lazy.faultReport();
+    await lazy.complete().catch(() => {});
+    return this.#arrival(host, digest, faults);
   }
 
   async #start(host: Host, onRunning: () => void): Promise<void> {
@@ -212,6 +215,11 @@ export class ArrivalSession {
     const farewell = outcome === "discarded" ? this.#channel.sayGoodbye(reason) : Promise.resolve();
     farewell.then(() => this.#channel.connection.abort(reason));
     return outcome;
+  }
+
+  /** The rest of a machine's memory will not come: {@link run} ends. */
+  lose(reason: MigrationError): void {
+    this.#channel.connection.abort(reason);
   }
 
   async #discardHost(): Promise<void> {

@@ -2,8 +2,8 @@ import type { Connection } from "../transport/connection.js";
 import { decodeMessage, FrameType } from "../wire/messages.js";
 import { Channel, expectFrame, withTimeout } from "./channel.js";
 
-/** What became of a session at the destination. */
-export type SessionOutcome = "running" | "discarded" | "unknown";
+/** What became of a session at the destination. `following`: the machine runs there, and its memory is still to come; `lost`: it will not come. */
+export type SessionOutcome = "running" | "following" | "lost" | "discarded" | "unknown";
 
 const BETWEEN_MS = 200;
 

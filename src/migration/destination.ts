@@ -8,6 +8,8 @@ import { MigrationError } from "./errors.js";
 import { LostArrival } from "./lost.js";
 import { destinationOptions } from "./options.js";
 
+/** How long what a source has sent may still be on its way when it asks what became of the machine. */
+const LAST_FRAMES_MS = 2000;
 /** How many ended sessions are remembered, for sources that ask. */
 const REMEMBERED_SESSIONS = 1024;
 
@@ -16,7 +18,8 @@ export class Destination {
   readonly #options: Required<DestinationOptions>;
   readonly #outcomes = new Map<string, SessionOutcome>();
   readonly #open = new Map<string, ArrivalSession>();
-  #following = 0;
+  /** Machines that run here whose memory is still to come; each resolves when it is here, or will never be. */
+  readonly #followed = new Map<string, { readonly session: ArrivalSession; readonly ended: Promise<unknown> }>();
 
   /** Throws `argument`. */
   constructor(options: DestinationOptions) {
@@ -49,12 +52,11 @@ export class Destination {
       await channel.close(this.#options.timeoutMs);
       return arrival;
     } catch (cause) {
-      const outcome = await session?.discard(ofDestination(cause));
+      const outcome = cause instanceof LostArrival ? "lost" : await session?.discard(ofDestination(cause));
       if (session !== undefined && outcome !== undefined) this.#remember(session.name, outcome);
       const error = session?.discarded ?? ofDestination(cause);
-      // A source that hears of a failure lets its machine go on; where it ran here, it is lost.
-      const isOver = outcome === undefined || outcome === "discarded" || error instanceof LostArrival;
-      if (isOver) await channel?.sayGoodbye(error);
+      // A source that hears of a failure lets its machine go on, where that has not run here.
+      if (outcome !== "running" && outcome !== "unknown") await channel?.sayGoodbye(error);
       connection.abort(error);
       throw error;
     }
@@ -62,7 +64,7 @@ export class Destination {
 
   /** How many machines run here whose memory is still to come: they are lost where this process ends. */
   get following(): number {
-    return this.#following;
+    return this.#followed.size;
   }
 
   /** How many machines are on their way here, those that ask to be let in among them. */
@@ -77,15 +79,16 @@ export class Destination {
   }
 
   async #take(session: ArrivalSession): Promise<Arrival> {
-    let isRunning = false;
+    const { name } = session;
+    const arriving = session.run((outcome) => {
+      if (outcome === "following") this.#followed.set(name, { session, ended: arriving.catch(() => {}) });
+      else this.#followed.delete(name);
+      this.#remember(name, outcome);
+    });
     try {
-      return await session.run(() => {
-        isRunning = true;
-        this.#following += 1;
-        this.#remember(session.name, "running");
-      });
+      return await arriving;
     } finally {
-      if (isRunning) this.#following -= 1;
+      this.#followed.delete(name);
     }
   }
 
@@ -95,6 +98,13 @@ export class Destination {
     if (session !== undefined) {
       const lost = new MigrationError("connection-lost", "The source lost the connection and asks over another one.");
       this.#remember(name, await session.interrupt(lost));
+    }
+    const followed = this.#followed.get(name);
+    if (followed !== undefined) {
+      // All may be here but for what was not read yet.
+      const lost = new MigrationError("connection-lost", "The source gave the connection up.");
+      await withTimeout(followed.ended, LAST_FRAMES_MS, "").catch(() => followed.session.lose(lost));
+      await followed.ended;
     }
     await channel.send("outcome", { outcome: this.#outcomes.get(name) ?? "unknown" });
     await channel.close();

@@ -3,7 +3,7 @@ import type { Connection } from "../transport/connection.js";
 import { TransportError } from "../transport/errors.js";
 import { WireError } from "../wire/errors.js";
 import { hex } from "../wire/hex.js";
-import { askOutcome } from "./ask.js";
+import { askOutcome, type SessionOutcome } from "./ask.js";
 import { Convergence, type Decision } from "./convergence.js";
 import { MigrationError, type MigrationErrorCode } from "./errors.js";
 import { memoryBytesOf } from "./layout.js";
@@ -223,23 +223,22 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
   /** Leaves the machine where it may run. Returns only where it turns out to run at the destination. */
   async #onFailure(error: MigrationError, connection: Connection): Promise<void> {
     let reason = error;
-    if (this.state === "committing") {
-      const outcome = await this.#outcome(error);
-      if (outcome === "running" && !this.#isServing) return this.#states.enter("handed-over");
-      if (outcome === "running") this.#states.enter("serving");
-      if (outcome === "unknown") {
+    if (this.state === "committing" || this.state === "serving") {
+      const outcome = await this.#outcome(error, connection);
+      if (outcome === "running") {
+        this.#digest ??= this.#source?.sentDigest;
+        return this.#states.enter("handed-over");
+      }
+      if (outcome === "following" || outcome === "lost") {
+        if (this.state === "committing") this.#states.enter("serving");
+        this.#states.enter("lost");
+        reason = lost(error);
+      } else if (outcome === "unknown") {
         this.#states.enter("in-doubt");
-        reason = new MigrationError(
-          "in-doubt",
-          "The machine was handed over, but the destination does not say whether it runs there. It stands still here; " +
-            "let it go on only if it does not run there.",
-          { cause: error },
-        );
+        reason = inDoubt(error);
       }
     }
-    if (this.state === "serving") {
-      this.#states.enter("lost");
-      reason = lost(error);
+    if (this.state === "lost") {
       await this.#source?.giveUp(reason);
     } else if (this.state !== "in-doubt") {
       this.#states.enter("resumed");
@@ -254,11 +253,16 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
   }
 
   /** After a commit without an answer: a destination that gave up itself has said so. */
-  async #outcome(error: MigrationError): Promise<"running" | "discarded" | "unknown"> {
-    if (SAID_BY_PEER.has(error.code)) return "discarded";
+  async #outcome(error: MigrationError, connection: Connection): Promise<SessionOutcome> {
+    const isServing = this.state === "serving";
+    if (SAID_BY_PEER.has(error.code)) return isServing ? "lost" : "discarded";
+    // Before it was told that this was all, it cannot have all.
+    if (isServing && this.#source?.sentDigest === undefined) return "lost";
     const { reconnect, inDoubtTimeoutMs, timeoutMs } = this.#options;
     if (reconnect === undefined) return "unknown";
-    return await askOutcome(this.#session, reconnect, inDoubtTimeoutMs, timeoutMs);
+    if (isServing) connection.abort(error);
+    const outcome = await askOutcome(this.#session, reconnect, inDoubtTimeoutMs, timeoutMs);
+    return isServing && outcome === "discarded" ? "lost" : outcome;
   }
 
   async #resume(reason: MigrationError): Promise<MigrationError> {
@@ -372,6 +376,13 @@ function checkLazy({ isLazy }: Source, { strategy }: MigrateOptions): void {
   if (isLazy || (strategy !== "postcopy" && strategy !== "hybrid")) return;
   const message = `The destination cannot let the machine run before its memory is there, as ${strategy} wants it: choose precopy.`;
   throw new MigrationError("no-lazy-memory", message);
+}
+
+function inDoubt(error: MigrationError): MigrationError {
+  const message =
+    "The machine was handed over, but the destination does not say whether it runs there. It stands still here; " +
+    "let it go on only if it does not run there.";
+  return new MigrationError("in-doubt", message, { cause: error });
 }
 
 function lost(error: MigrationError): MigrationError {

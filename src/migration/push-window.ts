@@ -1,18 +1,25 @@
-/** A request's answer stands behind so much link time of pushed pages, and the batch that is just being sent. */
+/** The answer to a request waits behind so much link time of pushed pages. */
 const WAIT_MS = 2;
+/** The link time of a batch. */
+const BATCH_MS = WAIT_MS / 2;
 /** A page travels anyway. */
 const LEAST_BYTES = 4 << 10;
 const MOST_BATCH_BYTES = 256 << 10;
 /** So many batches may follow each confirmation: a link that was idle is not filled at one go, which would be a queue as long as the round trip. */
 const MOST_AT_ONCE = 2;
+/** The first window where nothing is known. */
+const FIRST_GUESS_BYTES = 16 << 10;
 /** A rate is taken over so much time in which the link had no pause. */
 const BUSY_MS = 4;
+/** A pause of so small a share of the time is none. */
+const PAUSE_SHARE = 0.01;
 /** The weight of the newest rate. */
 const NEWEST = 0.5;
 /** What a round adds to a rate that was measured, where the link turns out to take more; what it adds doubles with each further such round. */
 const GENTLY = 1 / 8;
-/** A round trip is believed for so long, or for so many of its own time. */
+/** A round trip is believed for so long, or for so many of its own time; the first one less, since all of it may have been queue. */
 const FRESH_MS = 2000;
+const FIRST_FRESH_MS = 200;
 const FRESH_ROUND_TRIPS = 50;
 /** A window that leaves no queue, even at a rate that is a little too high. */
 const QUEUELESS_SHARE = 0.95;
@@ -34,20 +41,23 @@ interface Flight {
  * The standing queue would hide a round trip that becomes longer; so now and then the window is made so small that there is none, for one round.
  */
 export class PushWindow {
+  /** As long as no rate was measured: the window, which doubles. */
+  #guessBytes: number | undefined;
   #bytesPerMs: number;
-  /** Whether the rate has never been measured. */
-  #isGuess: boolean;
-  #growth: number;
+  #growth = GENTLY;
   #isMeasured: boolean;
   /** The least of this period and of the one before. */
   #leastMs = Number.POSITIVE_INFINITY;
-  #leastBeforeMs: number;
+  #leastBeforeMs = Number.POSITIVE_INFINITY;
+  /** As long as nothing was confirmed. */
+  readonly #givenRoundTripMs: number;
   #freshUntilMs: number | undefined;
+  #isFirstPeriod = true;
   /** Whether the window leaves no queue. */
   #isQueueless = false;
   #sentBytes = 0;
   #confirmedBytes = 0;
-  #confirmedMs = Number.NEGATIVE_INFINITY;
+  #confirmedMs: number | undefined;
   /** What has not been confirmed, in the order in which it was sent. */
   readonly #flights: Flight[] = [];
   /** Sent since the last confirmation. */
@@ -57,16 +67,16 @@ export class PushWindow {
   #busyBytes = 0;
   /** A round ends when something is confirmed that was sent after its start. */
   #roundBytes = 0;
+  #roundStartMs = 0;
+  #roundBusyMs = 0;
   #wasFull = false;
-  #wasBusy = false;
 
   /** `bytesPerSecond` as measured so far, 0 where it is not known; `roundTripMs` likewise, infinite where it is not known. */
   constructor(bytesPerSecond: number, roundTripMs: number) {
-    this.#isGuess = bytesPerSecond === 0;
-    this.#bytesPerMs = this.#isGuess ? LEAST_BYTES / WAIT_MS : bytesPerSecond / 1000;
-    this.#growth = this.#isGuess ? 1 : GENTLY;
+    this.#guessBytes = bytesPerSecond > 0 ? undefined : FIRST_GUESS_BYTES;
+    this.#bytesPerMs = bytesPerSecond / 1000;
     this.#isMeasured = bytesPerSecond > 0;
-    this.#leastBeforeMs = roundTripMs;
+    this.#givenRoundTripMs = roundTripMs;
   }
 
   /** As measured so far; 0 as long as it is a guess. */
@@ -77,12 +87,13 @@ export class PushWindow {
   /** Bytes that may be pushed now; not above 0 where it is to be waited for a confirmation. */
   get room(): number {
     const room = this.#windowBytes - this.#bytesInFlight;
-    return this.#isGuess ? room : Math.min(room, MOST_AT_ONCE * this.batchBytes - this.#burstBytes);
+    return this.#guessBytes !== undefined ? room : Math.min(room, MOST_AT_ONCE * this.batchBytes - this.#burstBytes);
   }
 
   /** How large the next batch should be on the wire. */
   get batchBytes(): number {
-    return Math.min(MOST_BATCH_BYTES, Math.max(LEAST_BYTES, (this.#bytesPerMs * WAIT_MS) / 2));
+    const bytes = this.#guessBytes === undefined ? this.#bytesPerMs * BATCH_MS : this.#guessBytes / 4;
+    return Math.min(MOST_BATCH_BYTES, Math.max(LEAST_BYTES, bytes));
   }
 
   /** So many bytes have been sent since the start of the session, pushed or asked for. */
@@ -93,7 +104,7 @@ export class PushWindow {
     if (bytes <= 0) return;
     this.#burstBytes += bytes;
     this.#flights.push({ totalBytes, sentMs: nowMs });
-    this.#freshUntilMs ??= nowMs + FRESH_MS;
+    this.#freshUntilMs ??= nowMs + FIRST_FRESH_MS;
     if (this.#bytesInFlight >= this.#windowBytes) this.#wasFull = true;
   }
 
@@ -109,12 +120,16 @@ export class PushWindow {
     if (flight === undefined) return;
     // The first part of a flight may have been sent long before it.
     if (flight.totalBytes === totalBytes) this.#leastMs = Math.min(this.#leastMs, nowMs - flight.sentMs);
-    if (flight.sentMs + this.#roundTripMs <= previousMs) this.#measure(bytes, nowMs - previousMs);
+    if (previousMs !== undefined) {
+      const pauseMs = flight.sentMs + this.#roundTripMs - previousMs;
+      if (pauseMs <= PAUSE_SHARE * (nowMs - previousMs)) this.#measure(bytes, nowMs - previousMs);
+    }
     if (totalBytes > this.#roundBytes) this.#endRound(nowMs);
   }
 
   get #roundTripMs(): number {
-    return Math.min(this.#leastMs, this.#leastBeforeMs);
+    const leastMs = Math.min(this.#leastMs, this.#leastBeforeMs);
+    return Number.isFinite(leastMs) ? leastMs : this.#givenRoundTripMs;
   }
 
   get #bytesInFlight(): number {
@@ -122,8 +137,10 @@ export class PushWindow {
   }
 
   get #windowBytes(): number {
-    const roundTripMs = Number.isFinite(this.#roundTripMs) ? this.#roundTripMs : 0;
-    const windowMs = this.#isQueueless ? QUEUELESS_SHARE * roundTripMs - WAIT_MS / 2 : roundTripMs + WAIT_MS;
+    if (this.#guessBytes !== undefined) return this.#guessBytes;
+    const windowMs = this.#isQueueless
+      ? QUEUELESS_SHARE * finiteMs(this.#leastBeforeMs) - BATCH_MS
+      : finiteMs(this.#roundTripMs) + WAIT_MS - BATCH_MS;
     return Math.max(LEAST_BYTES, this.#bytesPerMs * windowMs);
   }
 
@@ -139,34 +156,49 @@ export class PushWindow {
   }
 
   #measure(bytes: number, durationMs: number): void {
-    this.#wasBusy = true;
+    this.#roundBusyMs += durationMs;
     this.#busyBytes += bytes;
     this.#busyMs += durationMs;
     if (this.#busyMs < BUSY_MS) return;
     const bytesPerMs = this.#busyBytes / this.#busyMs;
-    this.#bytesPerMs += (this.#isGuess ? 1 : NEWEST) * (bytesPerMs - this.#bytesPerMs);
-    this.#isGuess = false;
+    const weight = this.#guessBytes === undefined ? NEWEST : 1;
+    this.#bytesPerMs += weight * (bytesPerMs - this.#bytesPerMs);
+    this.#guessBytes = undefined;
     this.#growth = GENTLY;
     this.#isMeasured = true;
     this.#busyBytes = 0;
     this.#busyMs = 0;
   }
 
-  #endRound(nowMs: number): void {
-    if (this.#wasFull && !this.#wasBusy && !this.#isQueueless) {
-      this.#bytesPerMs *= 1 + this.#growth;
-      this.#growth = Math.min(1, this.#growth * 2);
+  #grow(): void {
+    if (this.#guessBytes !== undefined) {
+      this.#guessBytes *= 2;
+      return;
     }
+    this.#bytesPerMs *= 1 + this.#growth;
+    this.#growth = Math.min(1, this.#growth * 2);
+  }
+
+  #endRound(nowMs: number): void {
+    const wasBusy = this.#roundBusyMs > (nowMs - this.#roundStartMs) / 2;
+    if (this.#wasFull && !wasBusy && !this.#isQueueless) this.#grow();
     this.#roundBytes = this.#sentBytes;
+    this.#roundStartMs = nowMs;
+    this.#roundBusyMs = 0;
     this.#wasFull = false;
-    this.#wasBusy = false;
     if (this.#isQueueless) {
       this.#isQueueless = false;
       this.#freshUntilMs = nowMs + Math.max(FRESH_MS, FRESH_ROUND_TRIPS * this.#roundTripMs);
     } else if (nowMs >= (this.#freshUntilMs as number)) {
       this.#isQueueless = true;
-      this.#leastBeforeMs = this.#leastMs;
+      if (!this.#isFirstPeriod) this.#leastBeforeMs = this.#leastMs;
+      this.#isFirstPeriod = false;
       this.#leastMs = Number.POSITIVE_INFINITY;
     }
   }
+}
+
+/** What is not known counts as nothing. */
+function finiteMs(durationMs: number): number {
+  return Number.isFinite(durationMs) ? durationMs : 0;
 }

@@ -60,6 +60,8 @@ export class Source {
   roundTripMs: number = Number.POSITIVE_INFINITY;
   /** Whether the machine may run at the destination before its memory is there. */
   isLazy = false;
+  /** What all memory comes to, once the destination has been told so: it may hold all of it from then on. */
+  sentDigest: string | undefined;
   readonly #guest: Guest;
   readonly #channel: Channel;
   readonly #inbox: Inbox;
@@ -254,6 +256,7 @@ export class Source {
     server.startPushing();
     await ending;
     const digest = await digestOf((this.#scanner as DirtyScanner).fingerprints, stateDigest);
+    this.sentDigest = digest;
     await this.#send(this.#channel.send("allSent", { digest }));
     await this.#inbox.expect(FrameType.allHere);
     const { served } = server;

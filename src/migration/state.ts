@@ -21,7 +21,7 @@ const NEXT: Readonly<Record<SourceState, readonly SourceState[]>> = Object.freez
   paused: ["committing", "resumed"],
   committing: ["handed-over", "serving", "in-doubt", "resumed"],
   "in-doubt": ["handed-over", "resumed"],
-  serving: ["handed-over", "lost"],
+  serving: ["handed-over", "in-doubt", "lost"],
   "handed-over": [],
   resumed: [],
   lost: [],

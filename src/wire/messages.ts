@@ -123,7 +123,7 @@ export interface Messages {
   readonly fail: { readonly code: string; readonly message: string };
   /** Source, on a new connection: what became of a session? */
   readonly ask: { readonly session: string };
-  readonly outcome: { readonly outcome: "running" | "discarded" | "unknown" };
+  readonly outcome: { readonly outcome: "running" | "following" | "lost" | "discarded" | "unknown" };
 }
 
 /** How much of the path to a fault is told. */
@@ -186,7 +186,7 @@ const SCHEMAS: { readonly [Name in keyof Messages]: v.GenericSchema<unknown, Mes
   running: v.strictObject({}),
   fail: v.strictObject({ code: text(64), message: text(4096) }),
   ask: v.strictObject({ session: hex(32) }),
-  outcome: v.strictObject({ outcome: v.picklist(["running", "discarded", "unknown"]) }),
+  outcome: v.strictObject({ outcome: v.picklist(["running", "following", "lost", "discarded", "unknown"]) }),
 };
 
 /** The body of a JSON message. */

@@ -10,7 +10,7 @@ const WAYS: Readonly<
   paused: { way: ["copying", "paused"], next: ["committing", "resumed"] },
   committing: { way: ["copying", "paused", "committing"], next: ["handed-over", "serving", "in-doubt", "resumed"] },
   "in-doubt": { way: ["copying", "paused", "committing", "in-doubt"], next: ["handed-over", "resumed"] },
-  serving: { way: ["copying", "paused", "committing", "serving"], next: ["handed-over", "lost"] },
+  serving: { way: ["copying", "paused", "committing", "serving"], next: ["handed-over", "in-doubt", "lost"] },
   "handed-over": { way: ["copying", "paused", "committing", "handed-over"], next: [] },
   resumed: { way: ["resumed"], next: [] },
   lost: { way: ["copying", "paused", "committing", "serving", "lost"], next: [] },

@@ -67,6 +67,11 @@ export class Owners {
       case "completed":
         expect([this.isRunningHere, this.isRunningThere], "runs here, there").toEqual([false, true]);
         break;
+      case "lost":
+        expect(this.isRunningHere, "runs here, lost").toBe(false);
+        expect(arrival, "arrival").toBeUndefined();
+        expect(this.guest.content.wrongPages(), "wrong pages of what is kept").toEqual([]);
+        return;
       case "in-doubt":
         expect(this.isRunningHere, "runs here, in doubt").toBe(false);
         expect(this.isRunningThere, "runs there, in doubt").toBe(arrival !== undefined);
