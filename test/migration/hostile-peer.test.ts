@@ -1,12 +1,17 @@
 import { afterEach, describe, expect, it } from "vitest";
+import { encodeState } from "../../src/guest/memory/state.js";
 import { Channel, expectFrame } from "../../src/migration/channel.js";
 import { Destination } from "../../src/migration/destination.js";
+import { sha256 } from "../../src/migration/fingerprints.js";
 import { type MigrationFailure, migrate } from "../../src/migration/migrate.js";
 import type { MigrateOptions } from "../../src/migration/options.js";
+import { createPageEncoder } from "../../src/page/create.js";
 import { connectionPair } from "../../src/transport/pair.js";
 import { loadChecksum } from "../../src/wire/checksum.js";
 import { encodeFrame } from "../../src/wire/frame.js";
 import { BASE_MAX_BYTES, FrameType, type Messages } from "../../src/wire/messages.js";
+import { encodePageRuns } from "../../src/wire/page-runs.js";
+import { toHex } from "../support/bytes.js";
 import { Owners } from "../support/one-owner.js";
 
 const MIB = 1 << 20;
@@ -163,6 +168,87 @@ describe("a hostile source", () => {
       }),
     );
     expect(result.code).toBe("content-differs");
+  });
+
+  describe("lets the machine run before its memory is there", () => {
+    const state = encodeState(7);
+    const digestOfState = async (): Promise<string> => toHex(new Uint8Array(await sha256(state)));
+
+    /** Sends the state, and waits until the destination is ready to run the machine. */
+    const switching = (play: Attack): Attack =>
+      announced(async (source) => {
+        const encoder = await createPageEncoder({ pageBytes: 4096, pageCount: MIB / 4096 + 1, compression: "none" });
+        const page = new Uint8Array(4096);
+        page.set(state);
+        encoder.add(MIB / 4096, page);
+        encoder.flush();
+        await source.sendBytes(FrameType.batch, encoder.take() as Uint8Array);
+        await expectFrame(source, TIMEOUT_MS, FrameType.received);
+        await source.send("switchOver", { stateDigest: await digestOfState(), stateBytes: state.length });
+        await expectFrame(source, TIMEOUT_MS, FrameType.ready);
+        await play(source);
+      });
+    const clean = (source: Channel, firstPage: number, pageCount: number): Promise<void> =>
+      source.sendBytes(FrameType.clean, encodePageRuns([{ firstPage, pageCount }])[0] as Uint8Array);
+
+    const ATTACKS: Readonly<Record<string, Attack>> = {
+      "calls a page clean twice": async (source) => {
+        await clean(source, 5, 1);
+        await clean(source, 4, 2);
+      },
+      "calls pages clean that the machine has not": (source) => clean(source, 255, 2),
+      "sends a page that it had called clean": async (source) => {
+        await clean(source, 0, 256);
+        const encoder = await createPageEncoder({ pageBytes: 4096, pageCount: 257, compression: "none" });
+        encoder.add(9, new Uint8Array(4096).fill(1));
+        encoder.flush();
+        await source.sendBytes(FrameType.batch, encoder.take() as Uint8Array);
+      },
+      "says that it is through before it gave the machine away": async (source) => {
+        await clean(source, 0, 256);
+        await source.send("allSent", { digest: "0".repeat(64) });
+      },
+      "begins a round": (source) => source.send("roundEnd", { round: 0 }),
+      "switches over again": async (source) =>
+        source.send("switchOver", { stateDigest: await digestOfState(), stateBytes: state.length }),
+    };
+    for (const [name, play] of Object.entries(ATTACKS)) {
+      it(`${name}: it does not run`, async () => {
+        expect(await attack(switching(play))).toEqual({ code: "protocol", prepared: 1 });
+      });
+    }
+
+    it("sends another state than it says: it does not run", async () => {
+      const lie = announced((source) => source.send("switchOver", { stateDigest: "0".repeat(64), stateBytes: 8 }));
+      expect(await attack(lie)).toEqual({ code: "content-differs", prepared: 1 });
+    });
+
+    it.each<[string, Attack]>([
+      ["leaves pages out", (source) => source.send("allSent", { digest: "0".repeat(64) })],
+      ["gives it away twice", (source) => source.send("commit", {})],
+      [
+        "sends other pages than it says",
+        async (source) => {
+          await clean(source, 0, 256);
+          await source.send("allSent", { digest: "0".repeat(64) });
+        },
+      ],
+    ])("%s: it is lost, and told so", async (_, play) => {
+      owners = new Owners();
+      owners.guest.content.stop();
+      const options = { host: () => owners.host, authorise: () => true as const, memoryLimitBytes: MIB };
+      const [here, there] = connectionPair();
+      const arriving = new Destination({ ...options, timeoutMs: TIMEOUT_MS }).receive(there);
+      const lost = expect(arriving).rejects.toMatchObject({ code: "machine-lost" });
+      const source = await Channel.open(here, TIMEOUT_MS);
+      await switching(async () => {
+        await source.send("commit", {});
+        await expectFrame(source, TIMEOUT_MS, FrameType.running);
+        await play(source);
+      })(source);
+      await expect(expectFrame(source, TIMEOUT_MS, FrameType.allHere)).rejects.toMatchObject({ code: "peer-failed" });
+      await lost;
+    });
   });
 
   it("sends batches that are none", async () => {
@@ -326,6 +412,50 @@ describe("a hostile destination", () => {
       cancellation.abort();
     });
     expect(await migrateTo(endless, { signal: cancellation.signal })).toBe("cancelled");
+  });
+
+  it.each([
+    ["before the machine is to run there", encodePageRuns([{ firstPage: 0, pageCount: 1 }])],
+    ["that are none", [new Uint8Array(0), new Uint8Array(7)]],
+  ])("wants pages %s", async (_, bodies) => {
+    for (const body of bodies) {
+      const greedy = accepting((destination) => destination.sendBytes(FrameType.wanted, body));
+      expect(await migrateTo(greedy)).toBe("protocol");
+    }
+  });
+
+  it("wants pages that the machine has not, when it is to run there", async () => {
+    const greedy: Defence = async (destination) => {
+      await expectFrame(destination, TIMEOUT_MS, FrameType.announce);
+      await destination.send("accept", { hasBase: false, isLazy: true });
+      await expectFrame(destination, TIMEOUT_MS, FrameType.batch);
+      await expectFrame(destination, TIMEOUT_MS, FrameType.switchOver);
+      const [body] = encodePageRuns([{ firstPage: pages, pageCount: 1 }]);
+      await destination.sendBytes(FrameType.wanted, body as Uint8Array);
+    };
+    expect(await migrateTo(greedy, { strategy: "postcopy" })).toBe("protocol");
+  });
+
+  it("wants the same pages without end: each is sent once, and nothing piles up", async () => {
+    const [body] = encodePageRuns([{ firstPage: 0, pageCount: pages }]) as [Uint8Array];
+    let batches = 0;
+    const greedy: Defence = async (destination) => {
+      await expectFrame(destination, TIMEOUT_MS, FrameType.announce);
+      await destination.send("accept", { hasBase: false, isLazy: true });
+      await expectFrame(destination, TIMEOUT_MS, FrameType.batch);
+      await expectFrame(destination, TIMEOUT_MS, FrameType.switchOver);
+      for (let times = 0; times < 5000; times++) {
+        await destination.sendBytes(FrameType.wanted, body);
+        if (times % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+      await destination.send("fail", { code: "refused", message: "Enough." });
+      for (let frame = await destination.receive(TIMEOUT_MS); frame !== undefined; ) {
+        if (frame.type === FrameType.batch) batches += 1;
+        frame = await destination.receive(TIMEOUT_MS);
+      }
+    };
+    expect(await migrateTo(greedy, { strategy: "postcopy" })).toBe("refused");
+    expect(batches).toBeLessThanOrEqual(pages / 64);
   });
 
   it("reads nothing: the source runs on", async () => {
