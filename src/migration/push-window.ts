@@ -31,21 +31,21 @@ interface Flight {
 }
 
 /**
- * How much may be on its way to the destination at a time: as much as keeps the link busy, and {@link WAIT_MS} of link time more, so that the answer to a
- * page request does not wait for long behind pages that nobody asked for.
+ * How much may be on its way to the destination at a time: what keeps the link busy, and not much more, so that the answer to a page request does not wait
+ * for longer than {@link WAIT_MS} behind pages that nobody asked for.
  *
- * The window is rate × (round trip + {@link WAIT_MS}). The round trip is the least time from a batch to its confirmation. The rate is how fast
- * confirmations come while the link has no pause: when a batch was sent at least a round trip before the confirmation of the one before it, it stood in
- * the queue by then. As long as no batch stands in a queue although the window is full, the link takes more, and the window grows.
+ * The window is what the link takes in a round trip and a batch's time; the batch that is sent as long as there is room comes on top. The round trip is the
+ * least time from a batch to its confirmation. The rate is how fast confirmations come while the link has no pause: a batch that was sent at least a
+ * round trip before the confirmation of the one ahead of it stood in the queue by then. As long as the window is full and the link has pauses, it takes
+ * more, and the window grows.
  *
- * The standing queue would hide a round trip that becomes longer; so now and then the window is made so small that there is none, for one round.
+ * What stands in the queue would hide a round trip that becomes longer; so now and then the window is made so small that nothing does, for one round.
  */
 export class PushWindow {
   /** As long as no rate was measured: the window, which doubles. */
   #guessBytes: number | undefined;
   #bytesPerMs: number;
   #growth = GENTLY;
-  #isMeasured: boolean;
   /** The least of this period and of the one before. */
   #leastMs = Number.POSITIVE_INFINITY;
   #leastBeforeMs = Number.POSITIVE_INFINITY;
@@ -75,16 +75,15 @@ export class PushWindow {
   constructor(bytesPerSecond: number, roundTripMs: number) {
     this.#guessBytes = bytesPerSecond > 0 ? undefined : FIRST_GUESS_BYTES;
     this.#bytesPerMs = bytesPerSecond / 1000;
-    this.#isMeasured = bytesPerSecond > 0;
     this.#givenRoundTripMs = roundTripMs;
   }
 
-  /** As measured so far; 0 as long as it is a guess. */
+  /** What the link delivers, as far as it was measured; 0 where it was not. */
   get bytesPerSecond(): number {
-    return this.#isMeasured ? this.#bytesPerMs * 1000 : 0;
+    return this.#guessBytes === undefined ? this.#bytesPerMs * 1000 : 0;
   }
 
-  /** Bytes that may be pushed now; not above 0 where it is to be waited for a confirmation. */
+  /** Bytes that may be pushed now; where it is not above 0, a confirmation is to be waited for. It is above 0 when nothing is on its way. */
   get room(): number {
     const room = this.#windowBytes - this.#bytesInFlight;
     return this.#guessBytes !== undefined ? room : Math.min(room, MOST_AT_ONCE * this.batchBytes - this.#burstBytes);
@@ -108,7 +107,7 @@ export class PushWindow {
     if (this.#bytesInFlight >= this.#windowBytes) this.#wasFull = true;
   }
 
-  /** So many bytes have been taken in since the start of the session. A number that runs backwards is not believed. */
+  /** So many bytes have been taken in since the start of the session. A number that runs backwards is not believed; with one that runs ahead, a destination only harms itself. */
   confirmed(totalBytes: number, nowMs: number): void {
     const bytes = totalBytes - this.#confirmedBytes;
     const previousMs = this.#confirmedMs;
@@ -165,7 +164,6 @@ export class PushWindow {
     this.#bytesPerMs += weight * (bytesPerMs - this.#bytesPerMs);
     this.#guessBytes = undefined;
     this.#growth = GENTLY;
-    this.#isMeasured = true;
     this.#busyBytes = 0;
     this.#busyMs = 0;
   }
