@@ -148,6 +148,11 @@ describe("push window", () => {
     expectSettled(link.push(8000, 12_000), 12_500);
   });
 
+  it("does not take its own queue for a longer and longer round trip", () => {
+    const link = new SimulatedLink(new PushWindow(12.5e6, 40), steady(12_500, 40));
+    expectSettled(link.push(30_000, 40_000), 12_500);
+  });
+
   it("does not fill an idle link at one go", () => {
     const link = new SimulatedLink(new PushWindow(12.5e6, 40), steady(12_500, 40));
     link.push(2000, 2100);
@@ -182,7 +187,7 @@ describe("push window", () => {
 
   it("has room as soon as nothing is on its way, whatever was sent before and however it was confirmed", () => {
     for (const confirmedFirst of [true, false]) {
-      const window = new PushWindow(0, Number.POSITIVE_INFINITY);
+      const window = new PushWindow(12.5e6, 1);
       if (confirmedFirst) window.confirmed(50e6, 0);
       window.sent(50e6, 1);
       if (!confirmedFirst) {
@@ -201,15 +206,14 @@ describe("push window", () => {
   });
 
   it("takes no round trip from a confirmation of what was sent before it was there", () => {
-    const window = new PushWindow(12.5e6, Number.POSITIVE_INFINITY);
+    const window = new PushWindow(12.5e6, 40);
     const link = new SimulatedLink(window, steady(12_500, 40));
     link.sentBytes = 50e6;
     link.send(4 * KIB);
     window.confirmed(50e6, 0.1);
-    link.step();
-    window.sent(link.sentBytes, link.nowMs);
-    // A window of a round trip of 40 ms, not of 0.1 ms.
-    expectSettled(link.push(800, 3300), 12_500);
+    link.push(0, 190);
+    // Twice as much in each round trip: a window for one of 0.1 ms would let two batches through.
+    expect(link.confirmedBytes - 50e6).toBeGreaterThan(16 * window.batchBytes);
   });
 
   it("is not led astray by confirmations of what was never sent", () => {
