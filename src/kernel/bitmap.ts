@@ -38,6 +38,13 @@ export function nextSetBit(bitmap: Uint8Array, end: number, from: number): numbe
   return Math.min(bit, end);
 }
 
+/** The last set bit before bit `before` and not below `least`, or −1. */
+export function previousSetBit(bitmap: Uint8Array, least: number, before: number): number {
+  let bit = before - 1;
+  while (bit >= least && !hasBit(bitmap, bit)) bit -= (bit & 7) === 7 && bitmap[bit >>> 3] === 0 ? 8 : 1;
+  return bit >= least ? bit : -1;
+}
+
 /** Arithmetic on bitmaps of pages: bit i is bit i % 8 of byte i / 8; a map takes whole 64-bit words. */
 export class BitmapKernels {
   readonly #exports: KernelExports;

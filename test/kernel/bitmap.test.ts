@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Span } from "../../src/index.js";
-import { hasBit, setBit, setBits } from "../../src/kernel/bitmap.js";
+import { clearBits, hasBit, nextSetBit, previousSetBit, setBit, setBits } from "../../src/kernel/bitmap.js";
 import { builds } from "../support/builds.js";
 import { guarded } from "../support/guarded.js";
 import { bits } from "../support/pages.js";
@@ -94,5 +94,27 @@ describe("single bits of a bitmap's bytes", () => {
     setBits(bitmap, 20, 0);
     expect([...bitmap]).toEqual([0b1100_1001, 0xff, 0b1000_0001]);
     expect([2, 3, 16, 17].map((bit) => hasBit(bitmap, bit))).toEqual([false, true, true, false]);
+  });
+
+  it("are cleared beside those that stay", () => {
+    const bitmap = new Uint8Array(3).fill(0xff);
+    clearBits(bitmap, 5, 12);
+    clearBits(bitmap, 22, 0);
+    expect([...bitmap]).toEqual([0b0001_1111, 0, 0b1111_1110]);
+  });
+
+  it("are found on either side of a bit, and none outside the range", () => {
+    const ranges = fc.tuple(fc.nat(200), fc.nat(200), fc.array(fc.nat(199), { maxLength: 12 }));
+    fc.assert(
+      fc.property(ranges, ([from, to, numbers]) => {
+        const bitmap = new Uint8Array(25);
+        for (const bit of numbers) setBit(bitmap, bit);
+        const [first, end] = [Math.min(from, to), Math.max(from, to)];
+        const inside = numbers.filter((bit) => bit >= first && bit < end);
+        expect(nextSetBit(bitmap, end, first)).toBe(Math.min(end, ...inside));
+        expect(previousSetBit(bitmap, first, end)).toBe(Math.max(-1, ...inside));
+      }),
+      { numRuns: 500, seed: 6 },
+    );
   });
 });
