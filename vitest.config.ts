@@ -41,6 +41,7 @@ const HOSTILE = ["test/hostile/**"];
 const MACHINES = [
   "test/cli/qemu/**",
   "test/guest/qemu/docs.test.ts",
+  "test/guest/qemu/lazy-live.test.ts",
   "test/guest/qemu/live.test.ts",
   "test/guest/qemu/machines.test.ts",
   "test/lab/**",

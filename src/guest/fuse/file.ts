@@ -125,6 +125,14 @@ export class FuseFile {
     return stored;
   }
 
+  /** Resolves when nobody has it open: perhaps at once. */
+  async closed(): Promise<void> {
+    if (!this.#session.isOpen) return;
+    await new Promise<void>((resolve) => {
+      this.#session.onClose = resolve;
+    });
+  }
+
   /** Takes the mount away, also where the file is open: reads that are unanswered fail then. Calling it again changes nothing. */
   unmount(): Promise<void> {
     this.#unmounting ??= this.#leave();

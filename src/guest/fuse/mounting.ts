@@ -59,7 +59,7 @@ export interface MountPoint {
  * none. Throws `lazy-unavailable`, also where something is mounted there that is in use, and `argument` where the path is no regular file.
  */
 export async function prepareMountPoint(path: string, onNotice: (sentence: string) => void): Promise<MountPoint> {
-  const place = join(realPathOf(dirname(resolve(path))), basename(path));
+  const place = placeOf(path);
   for (let top = mountsAt(place).at(-1); top !== undefined; top = mountsAt(place).at(-1)) {
     if (top.type !== "fuse" || top.source !== SOURCE) {
       throw new GuestError("lazy-unavailable", `Something else is mounted at ${place} (${top.source}).`);
@@ -76,9 +76,11 @@ export async function prepareMountPoint(path: string, onNotice: (sentence: strin
   return { path: place, isNew, mode: stat.mode & 0o777, uid: stat.uid, gid: stat.gid };
 }
 
-function realPathOf(folder: string): string {
+/** The path of a file without symbolic links on the way to it. It is not looked at itself: it may be a mount. Throws `argument`. */
+export function placeOf(path: string): string {
+  const folder = dirname(resolve(path));
   try {
-    return realpathSync(folder);
+    return join(realpathSync(folder), basename(path));
   } catch (cause) {
     const why = (cause as NodeJS.ErrnoException).code;
     throw new GuestError("argument", `The folder ${folder} cannot be reached: ${why}.`, { cause });

@@ -41,6 +41,8 @@ export class FuseSession {
   readonly ready: Promise<void>;
   /** It was opened, and the last one who had it open has closed it; or {@link end} was called. */
   readonly released: Promise<void>;
+  /** Called whenever the last one who had it open has closed it. */
+  onClose: () => void = () => {};
   readonly #options: FuseSessionOptions;
   #becomeReady: (error?: GuestError) => void = () => {};
   #release: () => void = () => {};
@@ -63,10 +65,16 @@ export class FuseSession {
     if (request !== undefined) this.#handle(request);
   }
 
+  get isOpen(): boolean {
+    return this.#openCount > 0;
+  }
+
   /** No more requests will come. */
   end(): void {
+    this.#openCount = 0;
     this.#becomeReady(new GuestError("lazy-unavailable", "The FUSE mount was taken away before it was ready."));
     this.#release();
+    this.onClose();
   }
 
   #handle(request: FuseRequest): void {
@@ -83,7 +91,9 @@ export class FuseSession {
       case "release":
         this.#answer(unique);
         this.#openCount -= 1;
-        if (this.#openCount === 0) this.#release();
+        if (this.#openCount > 0) break;
+        this.#release();
+        this.onClose();
         break;
       case "attributes":
         this.#answer(unique, encodeAttributes(attributes));

@@ -1,20 +1,37 @@
 import { GuestError } from "../errors.js";
-import type { Host, Machine } from "../guest.js";
+import type { Host, LazyMemory, Machine } from "../guest.js";
+import { LazyRam } from "../lazy/ram.js";
+import type { LazyFile } from "../lazy/underlying.js";
 import type { QmpAddress } from "./address.js";
+import { privateBackends } from "./backends.js";
 import { loadDeviceState, prepareForDeviceState } from "./device-state.js";
 import { QmpError } from "./errors.js";
 import { Guardian } from "./guardian.js";
-import { matchMachine } from "./machine.js";
+import { matchMachine, PAGE_BYTES } from "./machine.js";
 import { QemuProcess } from "./process.js";
 import { QmpClient } from "./qmp.js";
-import { Ram } from "./ram.js";
+import { Ram, type RamFile } from "./ram.js";
 
 /** Where the machine shall come to run. */
 export type QemuHostOptions =
   /** In a QEMU that waits, started with `-incoming defer`: its QMP socket. */
   | { readonly qmp: QmpAddress }
-  /** In a QEMU that is started when the machine comes: program and parameters. It lives on when this process ends. */
+  /**
+   * In a QEMU that is started when the machine comes: program and parameters. It lives on when this process ends. Where its memory backends are not shared, the
+   * machine can run before its memory is there; that needs Linux and CAP_SYS_ADMIN.
+   */
   | { readonly commandLine: readonly string[] };
+
+/** Options of {@link QemuHost.serve}. */
+export interface QemuServeOptions {
+  /** Where the QEMU will offer QMP. */
+  readonly qmp: QmpAddress;
+  /** The file and the size of each of its memory backends. */
+  readonly ram: readonly LazyFile[];
+}
+
+/** What is found and survived where memory is served goes here, as a sentence: by default to stderr. */
+const tellOnStderr = (sentence: string): void => console.error(`pageferry: ${sentence}`);
 
 /** Takes a machine of QEMU into another QEMU, which must have been started alike, with RAM files of its own. */
 export class QemuHost implements Host {
@@ -22,6 +39,7 @@ export class QemuHost implements Host {
   #process: QemuProcess | undefined;
   #qmp: QmpClient | undefined;
   #ram: Ram | undefined;
+  #lazy: LazyRam | undefined;
   #guardian: Guardian | undefined;
   #putBack: () => Promise<void> = async () => {};
   #isUntouched = false;
@@ -30,6 +48,21 @@ export class QemuHost implements Host {
 
   constructor(options: QemuHostOptions) {
     this.#options = options;
+  }
+
+  /**
+   * Mounts the memory files of a QEMU that somebody else starts afterwards, with `share=off` and `-incoming defer`: its machine can run before its memory is
+   * there. The host takes one machine. Throws `lazy-unavailable` where files cannot be served here, before anything is touched, and `argument`.
+   */
+  static async serve({ qmp, ram }: QemuServeOptions): Promise<QemuHost> {
+    const host = new QemuHost({ qmp });
+    host.#lazy = await LazyRam.mount({ files: ram, pageBytes: PAGE_BYTES, onNotice: tellOnStderr });
+    return host;
+  }
+
+  /** Where QEMU's memory is served: what lets the machine run before it is there. */
+  get lazy(): LazyMemory | undefined {
+    return this.#lazy;
   }
 
   get hasBase(): boolean {
@@ -50,9 +83,14 @@ export class QemuHost implements Host {
     return this.#process?.pid;
   }
 
-  /** Throws `machine-unfit` where the QEMU here was not started as the machine's, `guest-failed`, and {@link QmpError}. */
+  /**
+   * Throws `machine-unfit` where the QEMU here was not started as the machine's, `lazy-unavailable` where its memory is to be served and cannot be,
+   * `guest-failed`, and {@link QmpError}.
+   */
   async prepare(machine: Machine): Promise<void> {
     if ("commandLine" in this.#options) {
+      const files = privateBackends(this.#options.commandLine);
+      if (files.length > 0) this.#lazy = await LazyRam.mount({ files, pageBytes: PAGE_BYTES, onNotice: tellOnStderr });
       this.#process = await QemuProcess.start(this.#options.commandLine);
       this.#qmp = this.#process.qmp;
       this.#guardian = new Guardian(this.#process.qmpPath);
@@ -61,10 +99,16 @@ export class QemuHost implements Host {
       this.#qmp = await QmpClient.connect(this.#options.qmp);
       this.#guardian = new Guardian(this.#options.qmp);
     }
-    const { files, isRunning } = await matchMachine(this.#qmp, machine);
+    const served = this.#lazy?.files.map(({ path }) => path) ?? [];
+    const { files, isRunning } = await matchMachine(this.#qmp, machine, served);
     this.#putBack = await prepareForDeviceState(this.#qmp);
     this.#shallRun = isRunning;
-    this.#ram = Ram.open(files, machine.pageBytes, "write");
+    this.#lazy?.arrange(files.map(({ path }) => path));
+    this.#ram =
+      this.#lazy === undefined
+        ? Ram.open(files, machine.pageBytes, "write")
+        : Ram.adopt(below(files, this.#lazy), machine.pageBytes);
+    if (this.#lazy !== undefined) this.#lazy.onClose = () => this.#ram?.close();
     this.#isUntouched = this.#ram.isUntouched;
   }
 
@@ -91,26 +135,30 @@ export class QemuHost implements Host {
 
   async start(): Promise<void> {
     const { qmp, ram, guardian } = this.#prepared;
-    // Before it runs: nothing may end a machine that does.
+    // Before it runs: nothing may end a machine that does, nor what serves its memory.
     guardian.end();
+    await this.#lazy?.commit();
     if (this.#shallRun) await qmp.execute("cont");
     // It runs: that something is still to be cleared up does not undo it.
     await this.#putBack().catch(() => {});
-    ram.close();
+    if (this.#lazy === undefined) ram.close();
     await (this.#process?.leave() ?? qmp.close());
   }
 
   /**
-   * A QEMU that was started here, or that has been given a state, is ended; one that only waited goes on waiting. Throws where it may not have
-   * ended.
+   * A QEMU that was started here, that has been given a state, or whose memory is served, is ended; one that only waited goes on waiting. Throws where it may
+   * not have ended.
    */
   async discard(): Promise<void> {
     this.#ram?.close();
     this.#guardian?.end();
     if (this.#process !== undefined) await this.#process.kill();
-    else if (this.#isLoaded && "qmp" in this.#options) await endQemu(this.#options.qmp, this.#qmp);
-    else await this.#putBack().catch(() => {});
+    else if ((this.#isLoaded || this.#lazy !== undefined) && "qmp" in this.#options) {
+      await endQemu(this.#options.qmp, this.#qmp);
+    } else await this.#putBack().catch(() => {});
     await this.#qmp?.close();
+    // Not before QEMU has ended: it would see errors where its memory was.
+    await this.#lazy?.discard();
   }
 
   get #prepared(): { readonly qmp: QmpClient; readonly ram: Ram; readonly guardian: Guardian } {
@@ -119,6 +167,11 @@ export class QemuHost implements Host {
     }
     return { qmp: this.#qmp, ram: this.#ram, guardian: this.#guardian };
   }
+}
+
+/** The files that the machine's memory is put into, which those that QEMU maps hide. */
+function below(files: readonly RamFile[], lazy: LazyRam): (RamFile & { readonly file: number })[] {
+  return files.map((ram) => ({ ...ram, file: lazy.files.find(({ path }) => path === ram.path)?.file as number }));
 }
 
 /** Also where the connection to it is lost, for it may run nevertheless. */

@@ -45,12 +45,14 @@ export function describeMachine(name: string, type: string, files: readonly RamF
 }
 
 /**
- * The RAM files of the waiting QEMU in the order of the announced machine's regions, and whether the machine shall run. Throws `machine-unfit` where
+ * The RAM files of the waiting QEMU in the order of the announced machine's regions, and whether the machine shall run. Where files are `served`, by their paths,
+ * these must be they. Throws `machine-unfit` where
  * the two QEMUs were not started alike.
  */
 export async function matchMachine(
   qmp: QmpClient,
   { kind, pageBytes, regions, configuration }: Machine,
+  served: readonly string[],
 ): Promise<{ readonly files: readonly RamFile[]; readonly isRunning: boolean }> {
   const { machineType, isRunning } = configuration;
   if (kind !== KIND || pageBytes !== PAGE_BYTES || typeof machineType !== "string" || typeof isRunning !== "boolean") {
@@ -64,7 +66,7 @@ export async function matchMachine(
   if (status !== "inmigrate") {
     throw new GuestError("machine-unfit", `The QEMU here is ${status}; it must be started with -incoming defer.`);
   }
-  const found = await findRamFiles(qmp);
+  const found = await findRamFiles(qmp, served);
   const files = regions.map(({ name, byteLength }) => {
     const file = found.find((candidate) => candidate.name === name && candidate.byteLength === byteLength);
     if (file !== undefined) return file;

@@ -1,10 +1,11 @@
 import { closeSync, fstatSync, openSync, readSync, statSync, writeSync } from "node:fs";
 import * as v from "valibot";
 import { GuestError } from "../errors.js";
+import { placeOf } from "../fuse/mounting.js";
 import type { MemoryRegion } from "../guest.js";
 import type { QmpClient } from "./qmp.js";
 
-/** One memory backend of a QEMU: a file that QEMU maps shared, and that others can read and write. */
+/** One memory backend of a QEMU: a file that QEMU maps shared, and that others can read and write; or one that is served to it. */
 export interface RamFile extends MemoryRegion {
   readonly path: string;
 }
@@ -26,10 +27,10 @@ const ADVICE =
   "where FILE is a file of this machine's own, best in /dev/shm.";
 
 /**
- * The files that hold all memory of a QEMU's machine, hot-plugged memory included. Throws `machine-unfit`, and says what is missing, where some of
- * it is not in a shared file.
+ * The files that hold all memory of a QEMU's machine, hot-plugged memory included. Where there are `served` ones, by their paths, all of them must be among
+ * these; they are mapped privately. Throws `machine-unfit`, and says what is missing, where some of it is not in a shared file.
  */
-export async function findRamFiles(qmp: QmpClient): Promise<RamFile[]> {
+export async function findRamFiles(qmp: QmpClient, served: readonly string[] = []): Promise<RamFile[]> {
   const found = v.parse(backends, await qmp.execute("query-memdev"));
   const objects = v.parse(properties, await qmp.execute("qom-list", { path: "/objects" }));
   const files: RamFile[] = [];
@@ -41,11 +42,16 @@ export async function findRamFiles(qmp: QmpClient): Promise<RamFile[]> {
       const kind = type?.replace(/^child<|>$/g, "") ?? "of an unknown kind";
       throw unfit(`Its memory backend ${id} is ${kind}, not memory-backend-file.`);
     }
-    if (share !== true) throw unfit(`Its memory backend ${id} is not shared: share=on is missing.`);
     const property = async (name: string): Promise<unknown> => qmp.execute("qom-get", { path, property: name });
     // It is the same everywhere.
     if (v.parse(v.boolean(), await property("readonly"))) continue;
-    files.push({ name: id, byteLength: size, path: v.parse(v.string(), await property("mem-path")) });
+    const file = v.parse(v.string(), await property("mem-path"));
+    if (served.length > 0) {
+      files.push({ name: id, byteLength: size, path: checkServed(id, file, share === true, served) });
+      continue;
+    }
+    if (share !== true) throw unfit(`Its memory backend ${id} is not shared: share=on is missing.`);
+    files.push({ name: id, byteLength: size, path: file });
   }
   const sizes = v.parse(summary, await qmp.execute("query-memory-size-summary"));
   const needed = sizes["base-memory"] + sizes["plugged-memory"];
@@ -54,6 +60,22 @@ export async function findRamFiles(qmp: QmpClient): Promise<RamFile[]> {
     throw unfit(`Of its ${needed} bytes of memory only ${there} are in shared files.`);
   }
   return files;
+}
+
+function checkServed(id: string, file: string, isShared: boolean, served: readonly string[]): string {
+  const place = placeOf(file);
+  const advice = "Start QEMU anew with the files that are served, and share=off.";
+  if (!served.includes(place)) {
+    throw new GuestError(
+      "machine-unfit",
+      `The memory backend ${id} is the file ${place}, which is not served here. ${advice}`,
+    );
+  }
+  if (!isShared) return place;
+  throw new GuestError(
+    "machine-unfit",
+    `The memory backend ${id} has share=on: its file is served, and cannot be written to. ${advice}`,
+  );
 }
 
 function unfit(what: string): GuestError {
@@ -72,9 +94,11 @@ export class Ram {
   readonly pageBytes: number;
   readonly pageCount: number;
   readonly files: readonly OpenRamFile[];
+  readonly #isOwner: boolean;
   #isClosed = false;
 
-  private constructor(files: readonly OpenRamFile[], pageBytes: number, pageCount: number) {
+  private constructor(files: readonly OpenRamFile[], pageBytes: number, pageCount: number, isOwner = true) {
+    this.#isOwner = isOwner;
     this.files = files;
     this.pageBytes = pageBytes;
     this.pageCount = pageCount;
@@ -94,6 +118,17 @@ export class Ram {
       throw error;
     }
     return new Ram(open, pageBytes, firstPage);
+  }
+
+  /** Takes files that are open already; they are closed by whoever opened them. */
+  static adopt(files: readonly (RamFile & { readonly file: number })[], pageBytes: number): Ram {
+    let firstPage = 0;
+    const open = files.map((ram): OpenRamFile => {
+      const first = firstPage;
+      firstPage += Math.ceil(ram.byteLength / pageBytes);
+      return { ...ram, firstPage: first };
+    });
+    return new Ram(open, pageBytes, firstPage, false);
   }
 
   /** Whether all of the memory is a hole, as QEMU makes it: zero, and never written to. */
@@ -129,7 +164,7 @@ export class Ram {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const { file } of this.files) closeSync(file);
+    if (this.#isOwner) for (const { file } of this.files) closeSync(file);
   }
 }
 
