@@ -140,6 +140,7 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
       get isShrinking() {
         return convergence.isShrinking;
       },
+      measureLink: () => source.measureLink(),
       predict: async () => {
         const forecast = await ofGuest(source.forecast(this.#options));
         this.#forecast = forecast;

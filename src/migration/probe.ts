@@ -3,8 +3,8 @@ import type { Channel } from "./channel.js";
 import type { Inbox } from "./inbox.js";
 
 /** A burst that took so long tells the rate. */
-const LEAST_MS = 20;
-const MOST_PROBES = 64;
+const LEAST_MS = 10;
+const MOST_PROBES = 8;
 
 /** A link as it was measured before anything was sent over it. */
 export interface MeasuredLink {

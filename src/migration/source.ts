@@ -21,7 +21,7 @@ import { LinkMeter } from "./link.js";
 import type { MigrateOptions } from "./options.js";
 import { PageServer, type ServedPages } from "./page-server.js";
 import { type Forecast, predictConvergence } from "./prediction.js";
-import { probeLink } from "./probe.js";
+import { type MeasuredLink, probeLink } from "./probe.js";
 import { PushWindow } from "./push-window.js";
 import type { RoundReport } from "./report.js";
 import { DirtyScanner } from "./scanner.js";
@@ -71,6 +71,7 @@ export class Source {
   #scanner: DirtyScanner | undefined;
   #round = 0;
   #isCommitted = false;
+  #probed: MeasuredLink | undefined;
   /** Of each page: how many rounds after the first found it dirty. */
   readonly #heat: Uint8Array;
   /** Where the memory follows the machine. */
@@ -162,11 +163,17 @@ export class Source {
     this.#inbox.check();
   }
 
+  /** Measures the link before anything of the machine is sent over it. */
+  async measureLink(): Promise<void> {
+    this.#probed = await probeLink(this.#channel, this.#inbox);
+  }
+
   /** What a pre-copy would come to, by a look at the guest's writes and at the link; nothing of the machine is sent. */
   async forecast({ downtimeLimitMs, maxTimeMs, maxRounds }: MigrateOptions): Promise<Forecast> {
     const { pageBytes } = this.#layout;
     const sample = await sampleDirtyRate(this.#guest, this.#layout);
-    const link = await probeLink(this.#channel, this.#inbox);
+    await this.measureLink();
+    const link = this.#probed as MeasuredLink;
     const memoryBytes = sample.allocatedPages * pageBytes;
     return predictConvergence({
       ...sample,
@@ -226,7 +233,8 @@ export class Source {
     const state = await saving;
     const stateDigest = sha256(state);
     await this.#sendState(state);
-    const window = new PushWindow(this.link.bytesPerSecond, this.roundTripMs);
+    const roundTripMs = Math.min(this.roundTripMs, this.#probed?.roundTripMs ?? this.roundTripMs);
+    const window = new PushWindow(this.link.bytesPerSecond || (this.#probed?.bytesPerSecond ?? 0), roundTripMs);
     // It counts from here.
     window.confirmed(this.encoded.encodedBytes, performance.now());
     const server = new PageServer({

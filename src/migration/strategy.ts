@@ -7,6 +7,8 @@ export interface Steps {
   readonly isLazy: boolean;
   /** Whether the last round left less than any before it. */
   readonly isShrinking: boolean;
+  /** Measures the link while the machine runs: where no rounds do, nothing is known of it. */
+  measureLink(): Promise<void>;
   /** Tells before a page is sent whether a pre-copy will come to an end within the limits. Throws where it will not, nothing else can be done, and it must. */
   predict(): Promise<boolean>;
   /** Sends what is dirty while the machine runs, and decides what comes next. */
@@ -29,7 +31,12 @@ export interface Steps {
 export const STRATEGIES: Readonly<Record<Strategy, (steps: Steps) => Promise<void>>> = Object.freeze({
   precopy,
   "stop-and-copy": stopAndCopy,
-  postcopy: switchFirst,
+
+  async postcopy(steps: Steps): Promise<void> {
+    await steps.measureLink();
+    await switchFirst(steps);
+  },
+
   hybrid,
 
   async auto(steps: Steps): Promise<void> {

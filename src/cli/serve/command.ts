@@ -5,7 +5,8 @@ import { listenWebSocket } from "../../transport/websocket-server.js";
 import { startMemory } from "../../worker/memory.js";
 import { CommandError, ExitCode } from "../exit-codes.js";
 import { timeoutMsOf } from "../network.js";
-import { Doors, isDoor } from "./doors.js";
+import { Doors } from "./doors.js";
+import { Images } from "./images.js";
 import { Machines } from "./machines.js";
 import { addServeOptions, checkReach, type ServeOptions } from "./options.js";
 import { Tasks } from "./tasks.js";
@@ -19,11 +20,14 @@ const FIRST_MEMORY = { kind: "memory", memoryBytes: 64 << 20, pagesPerSecond: 10
 export function addServeCommand(program: Command): void {
   const command = program
     .command("serve")
-    .description("a place for the machines of web pages: they come by WebSocket, run here, and are fetched again")
+    .description(
+      "a place for the machines of web pages, which come by WebSocket, run here, and are fetched again; and for memory images to be mounted elsewhere",
+    )
     .addHelpText(
       "after",
       "\nExamples:\n  pageferry serve" +
-        "\n  pageferry serve --origin https://ferry.example --machine linux=v86 --max-machines 8",
+        "\n  pageferry serve --origin https://ferry.example --machine linux=v86 --max-machines 8" +
+        "\n  pageferry serve --image db=/srv/images/db.raw",
     );
   addServeOptions(command).action(async (options: ServeOptions) => {
     checkReach(options);
@@ -56,10 +60,21 @@ async function serve(options: ServeOptions, machines: Machines, telling: Telling
     memoryLimitBytes: options.memoryLimit,
     timeoutMs: timeoutMsOf(options),
   });
-  const doors = new Doors(
+  const images = new Images({ paths: options.image, timeoutMs: timeoutMsOf(options) });
+  const doors: Doors = new Doors(
     { giveUpMs: options.reconnectFor * 1000 },
     {
       isHere: (name) => machines.has(name),
+      isImage: (name) => images.has(name),
+      fetch: (name, connection) => {
+        const { refusal } = images;
+        const sending = refusal === undefined ? images.send(name, connection) : machines.refuse(connection, refusal);
+        const told = sending.then((report) => telling.fetched(report));
+        tasks.add(
+          connection,
+          told.catch((error) => telling.failed(name, error)),
+        );
+      },
       arrive: (connection) => {
         const arriving = destination.receive(connection);
         const told = arriving.then((arrival) => arrival && telling.arrived(arrival));
@@ -81,7 +96,7 @@ async function serve(options: ServeOptions, machines: Machines, telling: Telling
   );
   const token = randomBytes(TOKEN_BYTES).toString("base64url");
   const listener = await listenWebSocket(
-    { ...options.listen, origins: options.origin, token, hasPath: isDoor },
+    { ...options.listen, origins: options.origin, token, hasPath: (path) => doors.has(path) },
     (connection, { path }) => doors.accept(connection, path),
   );
   telling.listening(listener.port, token);

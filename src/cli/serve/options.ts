@@ -7,6 +7,8 @@ export interface ServeOptions {
   readonly listen: Address;
   readonly origin: readonly string[];
   readonly machine: readonly FirstMachine[];
+  /** Files by the names under which they are fetched. */
+  readonly image: ReadonlyMap<string, string>;
   readonly maxMachines: number;
   /** In bytes. */
   readonly memoryLimit: number;
@@ -36,6 +38,12 @@ export function addServeOptions(command: Command): Command {
       collectMachine,
       [],
     )
+    .option(
+      "--image <name=file>",
+      "a memory image that `pageferry mount` may let appear elsewhere; again for more",
+      collectImage,
+      new Map(),
+    )
     .option("--max-machines <count>", "the most machines at a time", parseCount, 4)
     .option("--memory-limit <bytes>", "the most memory of one machine", parseByteOption, 2 ** 30)
     .option("--reconnect-for <seconds>", "how long to wait for a lost link, before giving up", parseSeconds, 30)
@@ -64,6 +72,12 @@ function collectMachine(text: string, previous: readonly FirstMachine[]): readon
   const match = /^(\P{Cc}{1,256})=(memory|v86)$/u.exec(text);
   if (match === null) throw new InvalidArgumentError("It must be NAME=memory or NAME=v86.");
   return [...previous, { name: match[1] as string, kind: match[2] as FirstMachine["kind"] }];
+}
+
+function collectImage(text: string, previous: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const [, name, path] = /^([^=\p{Cc}]{1,256})=(.+)$/su.exec(text) ?? [];
+  if (name === undefined || path === undefined) throw new InvalidArgumentError("It must be NAME=FILE.");
+  return new Map([...previous, [name, path]]);
 }
 
 function parseCount(text: string): number {

@@ -13,12 +13,13 @@ export class Telling {
   }
 
   listening(port: number, token: string): void {
-    const { listen, origin: origins, insecure } = this.#options;
+    const { listen, origin: origins, image, insecure } = this.#options;
     const base = `ws://${listen.host.includes(":") ? `[${listen.host}]` : listen.host}:${port}`;
     const url = `${base}/#${token}`;
     this.#tell(
       { event: "listening", url, origins },
       `Machines arrive at ${base}/arrivals and leave from ${base}/departures/NAME` +
+        `${image.size === 0 ? "" : `; images are at ${base}/images/NAME`}` +
         `${insecure ? ", INSECURE: without encryption" : ""}.\n` +
         `Pages of these origins may connect: ${origins.join(", ")}.\n` +
         `Their address, with the token behind the #: ${url}`,
@@ -38,6 +39,12 @@ export class Telling {
     const { machine, transferredBytes, totalTimeMs, downtimeMs } = report;
     const figures = `${formatBytes(transferredBytes)}, ${formatMs(totalTimeMs)}, down for ${formatMs(downtimeMs)}`;
     this.#tell({ event: "departed", ...report }, `${machine} departed: ${figures}.`);
+  }
+
+  fetched(report: MigrationReport): void {
+    const { machine, transferredBytes, totalTimeMs } = report;
+    const figures = `${formatBytes(transferredBytes)}, ${formatMs(totalTimeMs)}`;
+    this.#tell({ event: "fetched", ...report }, `The image ${machine} was fetched: ${figures}.`);
   }
 
   /** A machine or a connection has failed; the machine is undefined where it is not known. */
