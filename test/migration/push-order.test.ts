@@ -137,6 +137,14 @@ describe("push order", () => {
     order.pivot(99);
     order.pivot(0);
     expect(ascending(takeAll(order, 7))).toEqual(from(0, 100));
+
+    const heat = cold(1000);
+    heat[900] = 1;
+    const sparse = new PushOrder(1000, heat);
+    sparse.add(300, 1);
+    sparse.add(900, 1);
+    sparse.pivot(0);
+    expect(takeAll(sparse, 7)).toEqual([300, 900]);
   });
 
   it("gives hot pages before cold ones, the hottest first, those that follow each other together", () => {
