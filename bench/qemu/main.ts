@@ -8,6 +8,7 @@ import { type Measurement, measure } from "./measure.js";
 import { measurePostcopy, type PostcopyMeasurement } from "./measure-postcopy.js";
 import type { Method, PostcopyMethod } from "./move.js";
 import { engine, relay } from "./pageferry-methods.js";
+import { lazyEngine } from "./pageferry-postcopy.js";
 import { qemuPostcopy } from "./postcopy.js";
 import { qemuPrecopy } from "./precopy.js";
 import { runSeries, type Series } from "./runs.js";
@@ -17,7 +18,7 @@ const RUNS_WITH_AIMS = 3;
 /** How much of a link's rate QEMU may use where it shall not fill the queue before it. */
 const PACING = 0.95;
 const PRECOPY_METHODS = [qemuPrecopy("QEMU pre-copy", []), qemuPrecopy("QEMU xbzrle", ["xbzrle"]), engine, relay];
-const QEMU_POSTCOPY = qemuPostcopy("QEMU post-copy");
+const POSTCOPY_METHODS = [qemuPostcopy("QEMU post-copy"), lazyEngine("postcopy"), lazyEngine("hybrid")];
 const QEMU_PACED = qemuPostcopy("QEMU post-copy, paced", PACING);
 const PRECOPY: Series<Method, Measurement> = {
   titleEnd: "",
@@ -31,7 +32,7 @@ const PRECOPY: Series<Method, Measurement> = {
 const POSTCOPY: Series<PostcopyMethod, PostcopyMeasurement> = {
   titleEnd: ", postcopy",
   combinations: postcopyCombinations(),
-  methodsAt: ({ link }) => [QEMU_POSTCOPY, ...(link.bytesPerSecond === undefined ? [] : [QEMU_PACED])],
+  methodsAt: ({ link }) => [...POSTCOPY_METHODS, ...(link.bytesPerSecond === undefined ? [] : [QEMU_PACED])],
   measure: measurePostcopy,
   printHead: printPostcopyHead,
   print: printPostcopyMeasurement,
@@ -52,7 +53,7 @@ console.log(`${cpus()[0]?.model ?? "unknown processor"}, ${cpus().length} cores,
 const aimed = { hasAims: true, only: options.only, runs: options.quick ? 1 : RUNS_WITH_AIMS };
 const [precopy, postcopy] = [await runSeries(PRECOPY, aimed), await runSeries(POSTCOPY, aimed)];
 const aims = [...precopy.aims, ...postcopy.aims];
-printAims(aims);
+if (aims.length > 0) printAims(aims);
 const measurements = [...precopy.measurements];
 const postcopyMeasurements = [...postcopy.measurements];
 if (!options.quick) {
