@@ -80,7 +80,7 @@ class ImageMemory implements LazyMemory {
 
   constructor(ram: LazyRam, pageBytes: number) {
     const [{ path, file, byteLength, isNew }] = ram.files as [LazyRam["files"][number]];
-    ram.arrange([path]);
+    ram.arrange([{ name: "image", path }]);
     this.isNew = isNew;
     this.#ram = ram;
     this.#file = file;
