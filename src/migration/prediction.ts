@@ -11,6 +11,7 @@ export interface ForecastInput {
   readonly bytesPerDirtyPage: number;
   /** On the wire, of the first round. */
   readonly firstRoundBytes: number;
+  /** Above 0. */
   readonly linkBytesPerSecond: number;
   readonly roundTripMs: number;
   /** Of all memory in use, with the machine standing still. */
@@ -22,10 +23,12 @@ export interface ForecastInput {
 
 /** What a pre-copy is expected to come to. */
 export interface Forecast {
+  /** Whether it ends within all limits. */
   readonly willConverge: boolean;
+  /** With the first one, and without what is sent while the machine stands still. */
   readonly rounds: number;
   readonly totalTimeMs: number;
-  readonly downtimeMs: number | undefined;
+  readonly downtimeMs: number;
   readonly dirtyPagesPerSecond: number;
   readonly linkBytesPerSecond: number;
   /** Why, in words. */
@@ -34,28 +37,34 @@ export interface Forecast {
 
 /**
  * Plays a pre-copy through with the rules by which a real one ends. A machine that writes d pages a second out of a working set of w has dirtied
- * w × (1 − e^(−d t / w)) pages after t seconds.
+ * w × (1 − e^(−d t / w)) pages after t seconds. The rules take writes for even, and so would switch too early where a small working set is written
+ * whole in a fraction of a round: what is said of the downtime is what it would come to.
  */
 export function predictConvergence(input: ForecastInput): Forecast {
   const { downtimeLimitMs, maxRounds, maxTimeMs, linkBytesPerSecond, bytesPerDirtyPage, scanMs, roundTripMs } = input;
   const convergence = new Convergence({ downtimeLimitMs, maxRounds, maxTimeMs, onStall: "fail" }, false);
+  const sendMs = (bytes: number): number => (bytes / linkBytesPerSecond) * 1000;
+  let pagesDirty = input.allocatedPages;
+  let transferredBytes = input.firstRoundBytes;
   let elapsedMs = 0;
-  let previousMs = 0;
   for (let round = 0; ; round++) {
-    const pagesDirty = round === 0 ? input.allocatedPages : dirtyAfter(input, previousMs);
-    const transferredBytes = round === 0 ? input.firstRoundBytes : pagesDirty * bytesPerDirtyPage;
-    const durationMs = Math.max(scanMs + (transferredBytes / linkBytesPerSecond) * 1000 + roundTripMs, 1);
+    const durationMs = Math.max(scanMs + sendMs(transferredBytes) + roundTripMs, 1);
     elapsedMs += durationMs;
-    previousMs = durationMs;
     const outcome = { round, pagesDirty, transferredBytes, durationMs, scanMs };
-    const { action, reason } = convergence.decide(outcome, linkBytesPerSecond, roundTripMs, elapsedMs);
-    if (action === "continue") continue;
-    const willConverge = action === "switch";
-    const downtimeMs = convergence.expectedDowntimeMs;
+    const decision = convergence.decide(outcome, linkBytesPerSecond, roundTripMs, elapsedMs);
+    pagesDirty = dirtyAfter(input, durationMs);
+    transferredBytes = pagesDirty * bytesPerDirtyPage;
+    if (decision.action === "continue") continue;
+    const downtimeMs = sendMs(transferredBytes) + scanMs + 2 * roundTripMs;
+    const isTooLong = downtimeMs > downtimeLimitMs;
+    const reason =
+      decision.action === "switch" && isTooLong
+        ? `what it writes again and again takes about ${Math.ceil(downtimeMs)} ms of downtime where ${downtimeLimitMs} ms are allowed`
+        : decision.reason;
     return {
-      willConverge,
+      willConverge: decision.action === "switch" && !isTooLong,
       rounds: round + 1,
-      totalTimeMs: elapsedMs + (downtimeMs ?? 0),
+      totalTimeMs: elapsedMs + downtimeMs,
       downtimeMs,
       dirtyPagesPerSecond: input.dirtyPagesPerSecond,
       linkBytesPerSecond,
@@ -65,8 +74,8 @@ export function predictConvergence(input: ForecastInput): Forecast {
 }
 
 function dirtyAfter({ dirtyPagesPerSecond, workingSetPages, allocatedPages }: ForecastInput, timeMs: number): number {
-  const most = Math.min(Math.max(workingSetPages, 1), allocatedPages);
-  return most * (1 - Math.exp((-dirtyPagesPerSecond * timeMs) / 1000 / most));
+  const most = Math.max(1, Math.min(workingSetPages, allocatedPages));
+  return most * -Math.expm1((-dirtyPagesPerSecond * timeMs) / 1000 / most);
 }
 
 function describe({ dirtyPagesPerSecond, linkBytesPerSecond }: ForecastInput): string {
