@@ -61,6 +61,11 @@ describe("prediction", () => {
     expect(predict({ ...busy, workingSetPages: 1e6, allocatedPages: 2000 }).willConverge).toBe(true);
   });
 
+  it("of a working set that a round writes once over: a part of it is hit twice, and another left alone", () => {
+    const { downtimeMs } = predict({ dirtyPagesPerSecond: 1000, workingSetPages: FIRST_MS, maxRounds: 1 });
+    expect(downtimeMs).toBeCloseTo(FIRST_MS * (1 - 1 / Math.E) * 0.1 + 28, 6);
+  });
+
   it("says no where the machine writes faster than the link sends", () => {
     const { willConverge, reason } = predict(endless(11_000));
     expect(willConverge).toBe(false);
