@@ -1,3 +1,5 @@
+import { rm } from "node:fs/promises";
+import { dirname } from "node:path";
 import type { FaultReport, MigrationReport } from "pageferry";
 import { LabMachine } from "../../test/lab/machine.js";
 import type { LabPlan } from "../../test/lab/plan.js";
@@ -6,6 +8,12 @@ import { POSTCOPY_TIMEOUT_MS, type PostcopyMethod, type PostcopyPlace, type Rout
 import { PageferryCommand } from "./pageferry-command.js";
 
 type LazyStrategy = "postcopy" | "hybrid";
+
+/** What `receive --json` says, as far as it is of use here. */
+interface Arrived {
+  readonly faults: FaultReport;
+  readonly qmp: string;
+}
 
 const TIMEOUT = { timeoutMs: POSTCOPY_TIMEOUT_MS };
 
@@ -24,6 +32,7 @@ class LazyPlace implements PostcopyPlace {
   readonly #receiving: PageferryCommand;
   #migrating: PageferryCommand | undefined;
   #destination: LabMachine | undefined;
+  #qmpPath: string | undefined;
 
   constructor(strategy: LazyStrategy, plan: LabPlan) {
     this.#strategy = strategy;
@@ -39,14 +48,17 @@ class LazyPlace implements PostcopyPlace {
     const migrating = new PageferryCommand("migrate", ...parameters);
     this.#migrating = migrating;
     const report = migrating.json<MigrationReport>();
-    const arrival = this.#receiving.json<{ faults: FaultReport }>();
-    const end = Promise.all([report, arrival]).then(([{ totalTimeMs, transferredBytes }, { faults }]) => ({
-      totalMs: totalTimeMs,
-      linkBytes: link()?.bytes ?? transferredBytes,
-      faults: faults.faults,
-      faultMeanMs: faults.meanMs,
-      faultP99Ms: faults.p99Ms,
-    }));
+    const arrival = this.#receiving.json<Arrived>();
+    const end = Promise.all([report, arrival]).then(([{ totalTimeMs, transferredBytes }, { faults, qmp }]) => {
+      this.#qmpPath = qmp;
+      return {
+        totalMs: totalTimeMs,
+        linkBytes: link()?.bytes ?? transferredBytes,
+        faults: faults.faults,
+        faultMeanMs: faults.meanMs,
+        faultP99Ms: faults.p99Ms,
+      };
+    });
     // A move that fails does not come so far as to be waited for below.
     const failed = end.then(() => new Promise<never>(() => {}));
     const destination = await Promise.race([LabMachine.attach(this.#plan), failed]);
@@ -61,5 +73,7 @@ class LazyPlace implements PostcopyPlace {
     await this.#receiving.end();
     if (this.#destination === undefined) removeMachineFolder(this.#plan.paths.folder);
     else await this.#destination.stop();
+    // The QEMU that was started for the machine has left its socket's folder.
+    if (this.#qmpPath !== undefined) await rm(dirname(this.#qmpPath), { recursive: true, force: true });
   }
 }
