@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { diffImages } from "../guest/file/diff.js";
 import type { DiffReport } from "../guest/file/difference.js";
+import { LeafCache } from "../guest/file/leaf-cache.js";
 import { untilCancelled } from "./cancel.js";
 import { createProgressBar } from "./progress-bar.js";
 import { formatBytes } from "./units.js";
@@ -31,6 +32,7 @@ export function addDiffCommand(program: Command): void {
       const report = await untilCancelled((signal) =>
         diffImages(base, next, options.output, {
           overwrite: options.force === true,
+          leafCache: new LeafCache(),
           signal,
           onProgress: (done, total) => bar.update({ done, total, text: "comparing the images" }),
         }),

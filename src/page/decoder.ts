@@ -1,22 +1,12 @@
-import { KernelError } from "../kernel/errors.js";
 import type { Kernels } from "../kernel/load.js";
 import type { Span } from "../kernel/span.js";
-import {
-  BATCH_HEADER_BYTES,
-  BATCH_MAX_INDEX_BYTES,
-  BATCH_MAX_RESIDUAL_BYTES,
-  type BatchHeader,
-  decodeBatchHeader,
-  PageClass,
-} from "../wire/batch.js";
+import { type BatchHeader, PageClass } from "../wire/batch.js";
 import { BatchIndex } from "../wire/batch-index.js";
-import { WireError } from "../wire/errors.js";
+import { BatchBlock, batchFault } from "./batch-block.js";
 import { PageCache } from "./cache.js";
-import { loadZstd, type Zstd } from "./compression/zstd.js";
+import type { Zstd } from "./compression/zstd.js";
 import { PageError } from "./errors.js";
 import { checkPageSpace, chunkPagesOf, type PageSpace } from "./limits.js";
-
-const MAX_BLOCK_BYTES = BATCH_MAX_RESIDUAL_BYTES + BATCH_MAX_INDEX_BYTES;
 
 /** Where decoded pages go and, unless the decoder keeps a cache, where older versions are read. The bytes are the decoder's: copy them. */
 export interface PageStore {
@@ -41,11 +31,10 @@ export class PageDecoder {
   readonly #space: PageSpace;
   readonly #store: PageStore;
   readonly #onAnnex: ((annex: Uint8Array) => void) | undefined;
-  #zstd: Zstd | undefined;
   readonly #chunkPages: number;
   readonly #cache: PageCache | undefined;
   readonly #index = new BatchIndex();
-  readonly #input: Span;
+  readonly #batch: BatchBlock;
   readonly #block: Span;
   /** Pages on their way through: read, changed, written. */
   readonly #chunk: Span;
@@ -61,20 +50,19 @@ export class PageDecoder {
     this.#space = options;
     this.#store = store;
     this.#onAnnex = options.onAnnex;
-    this.#zstd = zstd;
     this.#chunkPages = chunkPagesOf(pageBytes);
     this.#chunk = arena.allocatePages(this.#chunkPages, pageBytes);
     this.#locals = arena.allocate(this.#chunkPages * 4);
     for (let local = 0; local < this.#chunkPages; local++) this.#locals.u32[local] = local;
     this.#payloadBytes = arena.allocate(this.#chunkPages * 4);
-    this.#input = arena.allocate(MAX_BLOCK_BYTES);
-    this.#block = arena.allocate(MAX_BLOCK_BYTES);
+    this.#batch = new BatchBlock(kernels, zstd);
+    this.#block = this.#batch.span;
     if (cacheBytes > 0) this.#cache = new PageCache(kernels, pageCount, pageBytes, cacheBytes);
   }
 
   /** Loads zstd where the batch needs it: for those who cannot know beforehand what comes. Throws `zstd-missing`. */
   async prepareFor(batch: Uint8Array): Promise<void> {
-    if (decodeBatchHeader(batch).codec === "zstd") this.#zstd ??= await loadZstd();
+    await this.#batch.prepareFor(batch);
   }
 
   /**
@@ -83,41 +71,15 @@ export class PageDecoder {
    */
   decode(batch: Uint8Array): number {
     try {
-      const header = decodeBatchHeader(batch);
+      const header = this.#batch.decompress(batch);
       const { residualBytes, indexBytes } = header;
-      this.#decompress(batch.subarray(BATCH_HEADER_BYTES), header);
       const index = this.#block.bytes.subarray(residualBytes, residualBytes + indexBytes);
       this.#index.read(index, header, this.#space.pageCount, this.#space.pageBytes);
       this.#passAnnex(header);
       this.#apply(header);
       return this.#index.pageCount;
     } catch (error) {
-      const isZstd = error instanceof PageError && error.code === "zstd-malformed";
-      if (!(isZstd || error instanceof WireError || error instanceof KernelError)) throw error;
-      throw new PageError("batch-malformed", error.message, { cause: error });
-    }
-  }
-
-  #decompress(input: Uint8Array, { codec, residualBytes, indexBytes }: BatchHeader): void {
-    const blockBytes = residualBytes + indexBytes;
-    // No codec's output is ever larger than the block: what does not shrink travels as it is.
-    if (codec === "none" ? input.length !== blockBytes : input.length >= blockBytes) {
-      throw new PageError(
-        "batch-malformed",
-        "A batch of pages is malformed: its block does not have the length it says.",
-      );
-    }
-    switch (codec) {
-      case "none":
-        this.#block.bytes.set(input);
-        break;
-      case "lz4":
-        this.#input.bytes.set(input);
-        this.#kernels.lz4.decompress(this.#input, input.length, this.#block, blockBytes);
-        break;
-      case "zstd":
-        if (this.#zstd === undefined) throw new PageError("zstd-missing", "A batch came in zstd, which is not loaded.");
-        this.#block.bytes.set(this.#zstd.decompress(input, blockBytes));
+      throw batchFault(error);
     }
   }
 

@@ -14,7 +14,8 @@ import { WireError } from "./errors.js";
  * All numbers are little-endian. A body's length is checked against its type's limit before memory is taken for it.
  */
 export const FRAME_HEADER_BYTES = 16;
-const FIRST_OPTIONAL_TYPE = 128;
+/** From this type on, those who do not know a type pass over its frames. */
+export const FIRST_OPTIONAL_TYPE = 128;
 /** The most that a frame of a type that is passed over may have. */
 const SKIPPED_MAX_BYTES = 1 << 20;
 

@@ -2,6 +2,8 @@ import { DEFAULT_CACHE_BYTES } from "../../page/create.js";
 import { loadChecksum } from "../../wire/checksum.js";
 import { type DiffReport, writeDifference } from "./difference.js";
 import { ImageFile } from "./image.js";
+import type { LeafCache } from "./leaf-cache.js";
+import { LeafDigests } from "./leaf-digests.js";
 import { OutputFile } from "./output.js";
 import { PatchWriter } from "./patch.js";
 
@@ -11,6 +13,8 @@ export interface DiffOptions {
   readonly overwrite?: boolean;
   /** Memory for the base's pages, a multiple of 1 MiB: deltas and dups are made against so much at a time. Default 512 MiB. */
   readonly cacheBytes?: number;
+  /** Keeps what {@link mountImage} checks parts of the two images with, so that it need not read the base for that. Default: it is not kept. */
+  readonly leafCache?: LeafCache;
   /** Stops the work; nothing is left of it. */
   readonly signal?: AbortSignal;
   /** Hears how many bytes of how many have been looked at. */
@@ -25,7 +29,7 @@ export async function diffImages(
   basePath: string,
   nextPath: string,
   patchPath: string,
-  { overwrite = false, cacheBytes = DEFAULT_CACHE_BYTES, signal, onProgress }: DiffOptions = {},
+  { overwrite = false, cacheBytes = DEFAULT_CACHE_BYTES, leafCache, signal, onProgress }: DiffOptions = {},
 ): Promise<DiffReport> {
   const checksum = await loadChecksum();
   const base = ImageFile.open(basePath);
@@ -35,8 +39,16 @@ export async function diffImages(
       const output = new OutputFile(patchPath, overwrite);
       try {
         const patch = new PatchWriter(output, checksum);
-        const report = await writeDifference(base, next, patch, { cacheBytes, signal, onProgress });
+        const leaves = { base: new LeafDigests(base.byteLength), next: new LeafDigests(next.byteLength) };
+        const report = await writeDifference(base, next, patch, {
+          cacheBytes,
+          onLeaf: (image, digest) => leaves[image].add(digest),
+          signal,
+          onProgress,
+        });
         output.commit();
+        await leafCache?.keep(leaves.base);
+        await leafCache?.keep(leaves.next);
         return report;
       } finally {
         output.discard();

@@ -4,7 +4,7 @@ import { equalBytes } from "./bytes.js";
 import { visitChanges, type WindowComparison } from "./changes.js";
 import { ImageDigest, LEAF_BYTES } from "./digest.js";
 import type { PatchHeader, PatchWriter } from "./patch.js";
-import type { Digest } from "./sha256.js";
+import { type Digest, sha256 } from "./sha256.js";
 import { type ImageSource, WINDOW_BYTES } from "./source.js";
 
 const PAGE_BYTES = 4096;
@@ -22,6 +22,8 @@ export interface DiffReport extends PatchHeader {
 export interface DifferenceOptions {
   /** Memory for the base's pages: deltas and dups are made against so much at a time. */
   readonly cacheBytes: number;
+  /** Gets the digest of each 64 KiB of the two images, in order, as their digests are made of them. */
+  readonly onLeaf?: (image: "base" | "next", digest: Digest) => void;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
@@ -31,7 +33,7 @@ export async function writeDifference(
   base: ImageSource,
   next: ImageSource,
   patch: PatchWriter,
-  { cacheBytes, signal, onProgress }: DifferenceOptions,
+  { cacheBytes, onLeaf = () => undefined, signal, onProgress }: DifferenceOptions,
 ): Promise<DiffReport> {
   const pageCount = Math.ceil(next.byteLength / PAGE_BYTES);
   const imageBytes = Math.ceil(next.byteLength / WINDOW_BYTES) * WINDOW_BYTES;
@@ -44,7 +46,7 @@ export async function writeDifference(
     batchBytes: BATCH_BYTES,
     cacheBytes: segmentBytes,
   });
-  const digests = new PairDigest(base.byteLength, next.byteLength);
+  const digests = new PairDigest(base.byteLength, next.byteLength, onLeaf);
   const writeBatches = (): void => {
     for (let batch = encoder.take(); batch !== undefined; batch = encoder.take()) patch.add(batch);
   };
@@ -76,9 +78,9 @@ class PairDigest {
   #baseLeaves: number;
   #nextLeaves: number;
 
-  constructor(baseBytes: number, nextBytes: number) {
-    this.base = new ImageDigest(baseBytes);
-    this.next = new ImageDigest(nextBytes);
+  constructor(baseBytes: number, nextBytes: number, onLeaf: NonNullable<DifferenceOptions["onLeaf"]>) {
+    this.base = new ImageDigest(baseBytes, sha256(), (digest) => onLeaf("base", digest));
+    this.next = new ImageDigest(nextBytes, sha256(), (digest) => onLeaf("next", digest));
     this.#baseLeaves = Math.ceil(baseBytes / LEAF_BYTES);
     this.#nextLeaves = Math.ceil(nextBytes / LEAF_BYTES);
   }

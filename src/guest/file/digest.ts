@@ -19,10 +19,13 @@ const ZERO_LEAF = new Uint8Array(LEAF_BYTES);
 export class ImageDigest {
   readonly #sha256: Sha256;
   readonly #root: DigestStream;
+  readonly #onLeaf: (digest: Digest) => void;
   #zeroLeaf: Digest | undefined;
 
-  constructor(byteLength: number, hash: Sha256 = sha256()) {
+  /** `onLeaf` gets the digest of each leaf, in order. */
+  constructor(byteLength: number, hash: Sha256 = sha256(), onLeaf: (digest: Digest) => void = () => undefined) {
     this.#sha256 = hash;
+    this.#onLeaf = onLeaf;
     this.#root = hash.stream();
     const length = new Uint8Array(8);
     new DataView(length.buffer).setBigUint64(0, BigInt(byteLength), true);
@@ -33,18 +36,19 @@ export class ImageDigest {
   /** Takes the next leaf, whole; returns its digest. */
   add(leaf: Uint8Array): Digest {
     const digest = equalBytes(leaf, ZERO_LEAF) ? this.#zeros() : this.#sha256.of(leaf);
-    this.#root.add(digest);
+    this.addDigest(digest);
     return digest;
   }
 
   /** Takes a leaf of zeros. */
   addZeros(): void {
-    this.#root.add(this.#zeros());
+    this.addDigest(this.#zeros());
   }
 
   /** Takes the next leaf by its digest. */
   addDigest(digest: Digest): void {
     this.#root.add(digest);
+    this.#onLeaf(digest);
   }
 
   /** The digest of all leaves, as hex. */
@@ -58,13 +62,15 @@ export class ImageDigest {
   }
 }
 
-/** The digest of a whole image. `onWindow` is called and waited for after each window, and may throw. Throws what the image does. */
+/** The digest of a whole image. `onWindow` is called and waited for after each window, and may throw; `onLeaf` gets
+ * the digest of each leaf. Throws what the image does. */
 export async function digestOf(
   image: Pick<ImageSource, "byteLength" | "read">,
   onWindow: (done: number) => Promise<void>,
+  onLeaf?: (digest: Digest) => void,
 ): Promise<string> {
   const { byteLength } = image;
-  const digest = new ImageDigest(byteLength);
+  const digest = new ImageDigest(byteLength, sha256(), onLeaf);
   const window = new Uint8Array(WINDOW_BYTES);
   for (let position = 0; position < byteLength; position += WINDOW_BYTES) {
     image.read(position, window);

@@ -14,16 +14,19 @@ import { WINDOW_BYTES } from "./source.js";
  *     16   frame of type 1, its body 512 bytes: the header, JSON, filled up with spaces
  *    544   frames of type 2: batches of pages, as in src/wire/batch.ts
  *
- * Frames are those of src/wire/frame.ts, on channel 0. The header stands first, so that the base is checked before anything else, but its digests are
+ * Frames are those of src/wire/frame.ts, on channel 0. Whoever makes a patch lists each page once, in ascending order: that is what makes single pages of it
+ * readable. The header stands first, so that the base is checked before anything else, but its digests are
  * known last: it is written in its place at the end. Until then there are zeros, and the file is no patch.
  */
 const MAGIC = new TextEncoder().encode("pageferry patch\n");
 const HEADER_TYPE = 1;
-const BATCH_TYPE = 2;
+/** The type of the frames that hold batches. */
+export const BATCH_TYPE = 2;
 const HEADER_BYTES = 512;
 /** What stands before the first batch. */
 export const PATCH_HEADER_BYTES: number = MAGIC.length + FRAME_HEADER_BYTES + HEADER_BYTES;
-const MAX_BYTES: ReadonlyMap<number, number> = new Map([
+/** The types of a patch's frames, each with the most bytes of its body. */
+export const PATCH_FRAMES: ReadonlyMap<number, number> = new Map([
   [HEADER_TYPE, HEADER_BYTES],
   [BATCH_TYPE, BATCH_HEADER_BYTES + BATCH_MAX_RESIDUAL_BYTES + BATCH_MAX_INDEX_BYTES],
 ]);
@@ -118,7 +121,7 @@ export class PatchReader {
 
   constructor(input: PatchInput, checksum: Checksum) {
     this.#input = input;
-    this.#parser = new FrameParser(checksum, MAX_BYTES);
+    this.#parser = new FrameParser(checksum, PATCH_FRAMES);
     this.header = this.#readHeader();
     const { patchBytes } = this.header;
     if (input.byteLength !== patchBytes) {
@@ -139,7 +142,7 @@ export class PatchReader {
   }
 
   #readHeader(): PatchHeader {
-    if (!equalBytes(this.#read(0, MAGIC.length), MAGIC)) throw malformed("it does not begin as a patch");
+    if (!isPatch(this.#read(0, MAGIC.length))) throw malformed("it does not begin as a patch");
     const frame = this.#nextFrame();
     if (frame?.type !== HEADER_TYPE) throw malformed("it has no header");
     return decodeHeader(frame.body);
@@ -170,6 +173,11 @@ export class PatchReader {
     const chunk = this.#chunk.subarray(0, byteLength);
     return chunk.subarray(0, this.#input.read(position, chunk));
   }
+}
+
+/** Whether bytes begin as a patch does. */
+export function isPatch(bytes: Uint8Array): boolean {
+  return bytes.length >= MAGIC.length && equalBytes(bytes.subarray(0, MAGIC.length), MAGIC);
 }
 
 /** The error for a patch that cannot be applied, whatever its base. */

@@ -1,0 +1,56 @@
+import { GuestError } from "../errors.js";
+import { equalBytes } from "./bytes.js";
+import { LEAF_BYTES } from "./digest.js";
+import type { LeafDigests } from "./leaf-digests.js";
+import { sha256 } from "./sha256.js";
+import type { ImageSource } from "./source.js";
+
+/** An image of which each 64 KiB are compared with their digest before the first byte of them is given out. */
+export class VerifiedImage implements ImageSource {
+  readonly #image: ImageSource;
+  readonly #leaves: LeafDigests;
+  /** A bit for each leaf that was as it should be. */
+  readonly #isRight: Uint8Array;
+  readonly #leaf = new Uint8Array(LEAF_BYTES);
+
+  constructor(image: ImageSource, leaves: LeafDigests) {
+    this.#image = image;
+    this.#leaves = leaves;
+    this.#isRight = new Uint8Array(Math.ceil(leaves.byteLength / LEAF_BYTES / 8));
+  }
+
+  get name(): string {
+    return this.#image.name;
+  }
+
+  get byteLength(): number {
+    return this.#image.byteLength;
+  }
+
+  /** Throws `patch-base` where the image is not what its digest says, there. */
+  read(position: number, into: Uint8Array): void {
+    const end = Math.min(position + into.length, this.byteLength);
+    for (let at = position; at < end; at += LEAF_BYTES) this.verify(Math.floor(at / LEAF_BYTES));
+    if (end > position) this.verify(Math.floor((end - 1) / LEAF_BYTES));
+    this.#image.read(position, into);
+  }
+
+  /** Reads one leaf unless it has been. Throws `patch-base`. */
+  verify(leaf: number): void {
+    const bit = 1 << (leaf & 7);
+    if (((this.#isRight[leaf >> 3] as number) & bit) !== 0) return;
+    const position = leaf * LEAF_BYTES;
+    this.#image.read(position, this.#leaf);
+    if (!equalBytes(sha256().of(this.#leaf) as Uint8Array, this.#leaves.of(leaf))) {
+      throw new GuestError(
+        "patch-base",
+        `${this.name} is not the image that the patches were made from: it differs in the ${LEAF_BYTES} bytes from ${position} on.`,
+      );
+    }
+    this.#isRight[leaf >> 3] = (this.#isRight[leaf >> 3] as number) | bit;
+  }
+
+  checkUnchanged(): void {
+    this.#image.checkUnchanged();
+  }
+}
