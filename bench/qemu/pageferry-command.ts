@@ -2,6 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 
 const COMMAND = new URL("../../../dist/cli/main.js", import.meta.url).pathname;
 
+const END_TIMEOUT_MS = 3000;
+
 /** A `pageferry qemu …` that runs. */
 export class PageferryCommand {
   readonly #process: ChildProcess;
@@ -49,6 +51,9 @@ export class PageferryCommand {
 
   async end(): Promise<void> {
     this.#process.kill("SIGTERM");
+    // One that waits for a running machine's memory stays: without it the machine would be lost.
+    const timer = setTimeout(() => this.#process.kill("SIGKILL"), END_TIMEOUT_MS);
     await this.#ended.catch(() => {});
+    clearTimeout(timer);
   }
 }
