@@ -162,7 +162,8 @@ class Sample {
   }
 }
 
-function allocatedPages(guest: Guest, { memoryPages }: MemoryLayout): Uint32Array {
+/** The pages of a guest that can hold something, ascending; all where it does not tell. */
+export function allocatedPages(guest: Guest, { memoryPages }: MemoryLayout): Uint32Array {
   const bitmap = new Uint8Array(bitmapBytes(memoryPages));
   if (guest.markAllocatedPages === undefined) bitmap.fill(0xff);
   else guest.markAllocatedPages(bitmap);
@@ -176,7 +177,7 @@ function allocatedPages(guest: Guest, { memoryPages }: MemoryLayout): Uint32Arra
 }
 
 /** At most so many of the pages, each equally likely, in ascending order. */
-function draw(pages: Uint32Array, most: number, random: () => number): Uint32Array {
+export function draw(pages: Uint32Array, most: number, random: () => number): Uint32Array {
   if (pages.length <= most) return pages;
   for (let at = 0; at < most; at++) {
     const other = at + Math.floor(random() * (pages.length - at));

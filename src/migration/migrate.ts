@@ -140,7 +140,7 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
       get isShrinking() {
         return convergence.isShrinking;
       },
-      measureLink: () => source.measureLink(),
+      rehearse: () => source.rehearse(),
       predict: async () => {
         const forecast = await ofGuest(source.forecast(this.#options));
         this.#forecast = forecast;

@@ -13,6 +13,8 @@ import type { DirtyScanner, VisitedWindow } from "./scanner.js";
 
 /** The most pages in one answer: what else is waited for stands behind it. */
 const MOST_ANSWERED_PAGES = 64;
+/** Pages that go along with one that is asked for before the machine runs. */
+const PAGES_AHEAD = 7;
 /** The most bytes of memory that are pushed in one batch. */
 const MOST_PUSHED_BYTES = 1 << 20;
 /** Called clean together, as long as nobody waits. */
@@ -158,8 +160,10 @@ export class PageServer {
     if (count === pageCount) this.#requests.shift();
     else this.#requests[0] = { firstPage: firstPage + count, pageCount: pageCount - count };
     const before = this.#settledPages - this.#cleanPages;
+    // Nothing is pushed yet while devices are loaded, which read on: the next pages go along.
+    const ahead = this.#isPushing ? 0 : PAGES_AHEAD;
     visitRunsWhere(
-      { firstPage, pageCount: count },
+      { firstPage, pageCount: Math.min(count + ahead, this.#machine.layout.memoryPages - firstPage) },
       (page) => !this.#isSettled(page),
       (run) => this.#settle(run),
     );

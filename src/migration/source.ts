@@ -12,7 +12,7 @@ import { hex } from "../wire/hex.js";
 import { decodeMessage, FrameType } from "../wire/messages.js";
 import { encodePageRuns, type PageRun } from "../wire/page-runs.js";
 import { Channel } from "./channel.js";
-import { sampleDirtyRate } from "./dirty-sample.js";
+import { allocatedPages, draw, sampleDirtyRate } from "./dirty-sample.js";
 import type { MigrationError } from "./errors.js";
 import { digestOf, drawFingerprintSeed, loadDigest, sha256, zeroFingerprints } from "./fingerprints.js";
 import { Inbox } from "./inbox.js";
@@ -32,6 +32,9 @@ const ALIVE_AFTER_MS = 1000;
 /** What a first round usually takes of the memory that is in use, and how fast memory is scanned: for a forecast. */
 const USUAL_SHARE = 0.4;
 const USUAL_SCAN_BYTES_PER_SECOND = 4e9;
+
+/** As many as a state of CPU and devices may have. */
+const REHEARSED_PAGES = 128;
 
 /** While the machine runs, others on this thread, such as its emulator, get their turn after so much work. */
 const TURN_MS = 4;
@@ -163,16 +166,26 @@ export class Source {
     this.#inbox.check();
   }
 
-  /** Measures the link before anything of the machine is sent over it. */
-  async measureLink(): Promise<void> {
+  /** Before anything of the machine is sent over it. */
+  async #measureLink(): Promise<void> {
     this.#probed = await probeLink(this.#channel, this.#inbox);
+  }
+
+  /** Measures the link, and sends some pages while the machine still runs: nothing is done for the first time, and slowly, while it stands still. */
+  async rehearse(): Promise<void> {
+    await this.#measureLink();
+    const scanner = this.#scanner as DirtyScanner;
+    const pages = draw(allocatedPages(this.#guest, this.#layout), REHEARSED_PAGES, Math.random);
+    for (const page of pages) scanner.scanPages(page, 1, (first, bytes) => this.#encoder.add(first, bytes));
+    this.#encoder.flush();
+    await this.#sendBatches();
   }
 
   /** What a pre-copy would come to, by a look at the guest's writes and at the link; nothing of the machine is sent. */
   async forecast({ downtimeLimitMs, maxTimeMs, maxRounds }: MigrateOptions): Promise<Forecast> {
     const { pageBytes } = this.#layout;
     const sample = await sampleDirtyRate(this.#guest, this.#layout);
-    await this.measureLink();
+    await this.#measureLink();
     const link = this.#probed as MeasuredLink;
     const memoryBytes = sample.allocatedPages * pageBytes;
     return predictConvergence({

@@ -7,8 +7,8 @@ export interface Steps {
   readonly isLazy: boolean;
   /** Whether the last round left less than any before it. */
   readonly isShrinking: boolean;
-  /** Measures the link while the machine runs: where no rounds do, nothing is known of it. */
-  measureLink(): Promise<void>;
+  /** Measures the link, and sends some pages, while the machine runs: what rounds do otherwise. */
+  rehearse(): Promise<void>;
   /** Tells before a page is sent whether a pre-copy will come to an end within the limits. Throws where it will not, nothing else can be done, and it must. */
   predict(): Promise<boolean>;
   /** Sends what is dirty while the machine runs, and decides what comes next. */
@@ -33,7 +33,7 @@ export const STRATEGIES: Readonly<Record<Strategy, (steps: Steps) => Promise<voi
   "stop-and-copy": stopAndCopy,
 
   async postcopy(steps: Steps): Promise<void> {
-    await steps.measureLink();
+    await steps.rehearse();
     await switchFirst(steps);
   },
 

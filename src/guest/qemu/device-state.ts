@@ -38,29 +38,59 @@ export async function prepareForDeviceState(qmp: QmpClient): Promise<() => Promi
   return () => set(before);
 }
 
-/**
- * CPUs, devices and the small memories of a machine that stands still, as QEMU's own migration stream. Leaves the memory as it is. Throws
- * `guest-failed`, also where they have more than `maxBytes` bytes.
- */
-export async function saveDeviceState(qmp: QmpClient, maxBytes: number): Promise<Uint8Array> {
-  return await withSocketPath(async (path) => {
+/** Where a QEMU will send its devices: made before the machine stands still. */
+export class DeviceStateSocket {
+  readonly #path: string;
+  readonly #server: Server;
+  readonly #received: Promise<Uint8Array>;
+  readonly #folder: SocketFolder;
+
+  private constructor(folder: SocketFolder, server: Server, received: Promise<Uint8Array>) {
+    this.#path = folder.path;
+    this.#folder = folder;
+    this.#server = server;
+    this.#received = received;
+  }
+
+  /** At most `maxBytes` bytes are taken. Throws `guest-failed`. */
+  static async open(maxBytes: number): Promise<DeviceStateSocket> {
+    const folder = await SocketFolder.make();
     const server = createServer();
     try {
-      const received = receiveAll(server, path, maxBytes);
+      const received = receiveAll(server, folder.path, maxBytes);
       received.catch(() => {});
-      await new Promise<void>((resolve, reject) => server.listen(path, resolve).once("error", reject));
-      await chmod(path, 0o666);
+      await new Promise<void>((resolve, reject) => server.listen(folder.path, resolve).once("error", reject));
+      await chmod(folder.path, 0o666);
+      return new DeviceStateSocket(folder, server, received);
+    } catch (error) {
+      server.close();
+      folder.remove();
+      throw error;
+    }
+  }
+
+  /**
+   * CPUs, devices and the small memories of a machine that stands still, as QEMU's own migration stream; only once. Leaves the memory as it is. Throws
+   * `guest-failed`, also where they have more bytes than may be.
+   */
+  async save(qmp: QmpClient): Promise<Uint8Array> {
+    try {
       const end = nextEnd(qmp);
-      await qmp.execute("migrate", { uri: `unix:${path}` });
-      const [state] = await Promise.all([received, end.then((event) => checkCompleted(qmp, event))]);
+      await qmp.execute("migrate", { uri: `unix:${this.#path}` });
+      const [state] = await Promise.all([this.#received, end.then((event) => checkCompleted(qmp, event))]);
       return state;
     } finally {
-      server.close();
+      this.close();
     }
-  });
+  }
+
+  close(): void {
+    this.#server.close();
+    this.#folder.remove();
+  }
 }
 
-/** Ends a {@link saveDeviceState} that is under way; does nothing where none is. */
+/** Ends a {@link DeviceStateSocket.save} that is under way; does nothing where none is. */
 export async function cancelDeviceState(qmp: QmpClient): Promise<void> {
   const end = nextEnd(qmp);
   const { status } = v.parse(v.object({ status: v.optional(v.string()) }), await qmp.execute("query-migrate"));
@@ -71,10 +101,12 @@ export async function cancelDeviceState(qmp: QmpClient): Promise<void> {
 
 /** Gives a QEMU that waits with `-incoming defer` its CPUs and devices. It stands still afterwards. Throws `state-malformed`. */
 export async function loadDeviceState(qmp: QmpClient, state: Uint8Array): Promise<void> {
-  await withSocketPath(async (path) => {
+  const folder = await SocketFolder.make();
+  let socket: Socket | undefined;
+  try {
     const end = nextEnd(qmp);
-    await qmp.execute("migrate-incoming", { uri: `unix:${path}` });
-    const socket = connect(path);
+    await qmp.execute("migrate-incoming", { uri: `unix:${folder.path}` });
+    socket = connect(folder.path);
     // That QEMU did not take it, QEMU itself says.
     socket.on("error", () => {});
     socket.end(state);
@@ -84,10 +116,11 @@ export async function loadDeviceState(qmp: QmpClient, state: Uint8Array): Promis
     } catch (cause) {
       const message = `QEMU does not take the machine's devices: ${(cause as Error).message} Both sides need the same devices and CPU model.`;
       throw new GuestError("state-malformed", message, { cause });
-    } finally {
-      socket.destroy();
     }
-  });
+  } finally {
+    socket?.destroy();
+    folder.remove();
+  }
 }
 
 /** The machine is loaded only when it stands still: a moment after its migration has completed. */
@@ -132,12 +165,24 @@ function receiveAll(server: Server, path: string, maxBytes: number): Promise<Uin
   });
 }
 
-async function withSocketPath<T>(use: (path: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), "pageferry-"));
-  try {
+/** A path for a socket that nobody else can guess. */
+class SocketFolder {
+  readonly path: string;
+  readonly #folder: string;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+    this.path = join(folder, randomBytes(16).toString("hex"));
+  }
+
+  static async make(): Promise<SocketFolder> {
+    const folder = await mkdtemp(join(tmpdir(), "pageferry-"));
     await chmod(folder, FOLDER_MODE);
-    return await use(join(folder, randomBytes(16).toString("hex")));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+    return new SocketFolder(folder);
+  }
+
+  /** Nobody waits for it: a machine may stand still. */
+  remove(): void {
+    rm(this.#folder, { recursive: true, force: true }).catch(() => {});
   }
 }

@@ -2,7 +2,7 @@ import { GuestError } from "../errors.js";
 import type { Guest, Machine, ScanThreads } from "../guest.js";
 import type { QmpAddress } from "./address.js";
 import { AllocatedPages } from "./allocated.js";
-import { cancelDeviceState, prepareForDeviceState, saveDeviceState } from "./device-state.js";
+import { cancelDeviceState, DeviceStateSocket, prepareForDeviceState } from "./device-state.js";
 import { QmpError } from "./errors.js";
 import { Guardian } from "./guardian.js";
 import { describeMachine, machineTypeOf, nameOf, PAGE_BYTES, runStateOf } from "./machine.js";
@@ -38,6 +38,7 @@ export class QemuGuest implements Guest {
   readonly #isRunning: boolean;
   readonly #stateMaxBytes: number;
   #scanThreads: RamScanThreads | undefined;
+  #stateSocket: DeviceStateSocket | undefined;
   #isClosed = false;
 
   private constructor(
@@ -96,6 +97,7 @@ export class QemuGuest implements Guest {
   }
 
   async pause(): Promise<void> {
+    this.#stateSocket ??= await DeviceStateSocket.open(this.#stateMaxBytes);
     if (!this.#isRunning) return;
     this.#guardian.order = "resume";
     await this.#qmp.execute("stop");
@@ -112,7 +114,9 @@ export class QemuGuest implements Guest {
   }
 
   async saveState(): Promise<Uint8Array> {
-    return await saveDeviceState(this.#qmp, this.#stateMaxBytes);
+    const socket = this.#stateSocket ?? (await DeviceStateSocket.open(this.#stateMaxBytes));
+    this.#stateSocket = undefined;
+    return await socket.save(this.#qmp);
   }
 
   /** Ends the QEMU, whose machine runs elsewhere; after a migration that failed use {@link close}. */
@@ -137,6 +141,7 @@ export class QemuGuest implements Guest {
 
   async #letGo(): Promise<void> {
     this.#isClosed = true;
+    this.#stateSocket?.close();
     this.#guardian.end();
     await this.#scanThreads?.close();
     this.#ram.close();
