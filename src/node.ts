@@ -1,11 +1,19 @@
 /** All of `pageferry`, and what needs Node: files, TCP, TLS, QEMU, and v86 with its Linux. */
 export { type ApplyOptions, type ApplyStep, applyPatch } from "./guest/file/apply.js";
+export { type SquashOptions, type SquashStep, squashPatches } from "./guest/file/chain/squash.js";
+export {
+  type ChainSummary,
+  type ChainSummaryOptions,
+  type LinkSummary,
+  summarizeChain,
+} from "./guest/file/chain/summary.js";
 export { type DiffOptions, diffImages } from "./guest/file/diff.js";
 export type { DiffReport } from "./guest/file/difference.js";
 export { FileGuest, type FileGuestOptions } from "./guest/file/guest.js";
 export { FileHost, type FileHostOptions } from "./guest/file/host.js";
 export { ImageFile } from "./guest/file/image.js";
 export { keepMachine } from "./guest/file/keep.js";
+export { LeafCache } from "./guest/file/leaf-cache.js";
 export { type ImageSummary, type PageSummary, type SummaryOptions, summarizeImage } from "./guest/file/summary.js";
 export type { QmpAddress, QmpTimeout } from "./guest/qemu/address.js";
 export { QmpError, type QmpErrorCode } from "./guest/qemu/errors.js";

@@ -1,12 +1,17 @@
 import type { Command } from "commander";
+import { type ChainSummary, DEFAULT_MOST_READS, summarizeChain } from "../guest/file/chain/summary.js";
 import { type ImageSummary, type PageSummary, summarizeImage } from "../guest/file/summary.js";
 import { untilCancelled } from "./cancel.js";
+import { CommandError, ExitCode } from "./exit-codes.js";
+import { chainText } from "./inspect-chain.js";
 import { createProgressBar } from "./progress-bar.js";
+import { readsOption } from "./reads-option.js";
 import { plainTable } from "./table.js";
 import { formatBytes } from "./units.js";
 
 interface InspectCommandOptions {
   readonly against?: string;
+  readonly mostReads?: number;
   readonly json?: true;
 }
 
@@ -15,16 +20,27 @@ export function addInspectCommand(program: Command): void {
   program
     .command("inspect")
     .description(
-      "count the zero, filled and duplicate pages of a memory image, and the bytes that it would take to send",
+      "count the zero, filled and duplicate pages of a memory image, and the bytes that it would take to send; or tell what patches of it hold",
     )
     .argument("<image>", "a memory image: the guest's RAM as it is")
+    .argument("[patch...]", "what `pageferry diff` made of it, in the order in which it was made")
     .option("--against <older>", "also tell what changed since this image, and what sending only that would take")
+    .addOption(readsOption(`with patches: how many reads a page may take (default: ${DEFAULT_MOST_READS})`))
     .option("--json", "print one JSON object, on the last line")
     .addHelpText(
       "after",
-      "\nExamples:\n  pageferry inspect guest.raw\n  pageferry inspect tuesday.raw --against monday.raw",
+      "\nExamples:\n  pageferry inspect guest.raw\n  pageferry inspect tuesday.raw --against monday.raw" +
+        "\n  pageferry inspect monday.raw tuesday.patch wednesday.patch",
     )
-    .action(async (image: string, { against, json }: InspectCommandOptions) => {
+    .action(async (image: string, patches: readonly string[], options: InspectCommandOptions) => {
+      const { against, mostReads, json } = options;
+      if (patches.length > 0) {
+        if (against !== undefined)
+          throw new CommandError(ExitCode.usage, "--against goes with one image, not with patches.");
+        const summary = await inspectChain(image, patches, mostReads);
+        console.log(json ? JSON.stringify(summary) : chainText(image, summary));
+        return;
+      }
       const bar = await createProgressBar("Inspect");
       const summary = await untilCancelled((signal) =>
         summarizeImage(image, {
@@ -35,6 +51,21 @@ export function addInspectCommand(program: Command): void {
       ).finally(() => bar.end());
       console.log(json ? JSON.stringify(summary) : textOf(summary));
     });
+}
+
+async function inspectChain(
+  base: string,
+  patches: readonly string[],
+  mostReads: number | undefined,
+): Promise<ChainSummary> {
+  const bar = await createProgressBar("Inspect");
+  return untilCancelled((signal) =>
+    summarizeChain(base, patches, {
+      mostReads,
+      signal,
+      onProgress: (done, total) => bar.update({ done, total, text: "reading the patches" }),
+    }),
+  ).finally(() => bar.end());
 }
 
 function textOf(summary: ImageSummary): string {

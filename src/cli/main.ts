@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => Promise<void>>> = 
   inspect: async (program) => (await import("./inspect.js")).addInspectCommand(program),
   diff: async (program) => (await import("./diff.js")).addDiffCommand(program),
   apply: async (program) => (await import("./apply.js")).addApplyCommand(program),
+  squash: async (program) => (await import("./squash.js")).addSquashCommand(program),
   serve: async (program) => (await import("./serve/command.js")).addServeCommand(program),
   qemu: async (program) => (await import("./qemu/command.js")).addQemuCommand(program),
   bench: async (program) => (await import("./bench.js")).addBenchCommand(program),

@@ -88,6 +88,12 @@ export class ChainReader implements ImageSource {
     return new ChainReader(chain, base, indices, reader, cache);
   }
 
+  /** What is wrong with the first batch that is damaged, if one is. */
+  get damage(): GuestError | undefined {
+    const patch = this.indices.findIndex(({ damage }) => damage !== undefined);
+    return patch < 0 ? undefined : this.#lost(patch);
+  }
+
   /** How many reads a page takes: each of the base or of one batch. 0 where its content stands in the index, or is lost. */
   readsOf(page: number): number {
     const path = this.#pathOf(page);
@@ -97,10 +103,12 @@ export class ChainReader implements ImageSource {
     return deltas + (origin === "zeros" || ("patch" in origin && this.#isFill(origin.patch, origin.at)) ? 0 : 1);
   }
 
-  /** Whether a page may be another than the base's page of that number. */
-  isChanged(page: number): boolean {
-    if (this.#shortest < Math.min((page + 1) * this.pageBytes, this.#base.byteLength)) return true;
-    return this.indices.some((index) => index.places.find(page) >= 0 || index.isLost(page));
+  /** The page, or the first one behind it, that may be another than the base's page of that number; {@link pageCount} where there is none. */
+  nextChanged(page: number): number {
+    const isCut = this.#shortest < this.#base.byteLength;
+    let next = isCut ? Math.max(page, Math.floor(this.#shortest / this.pageBytes)) : this.pageCount;
+    for (const index of this.indices) next = Math.min(next, index.nextChanged(page));
+    return Math.min(next, this.pageCount);
   }
 
   /** Reads one page. Throws `patch-malformed` where it needs a batch that is damaged or a lie, `patch-base` and `image` where the base cannot give it. */

@@ -68,6 +68,15 @@ export class PatchIndex {
   isLost(page: number): boolean {
     return includes(this.lost, page);
   }
+
+  /** The page, or the first one behind it, that the patch changes or may change; infinity where there is none. */
+  nextChanged(page: number): number {
+    const { pages, count } = this.places;
+    const at = this.places.atOrBehind(page);
+    let next = at < count ? (pages[at] as number) : Number.POSITIVE_INFINITY;
+    for (const { first, end } of this.lost) if (end > page) next = Math.min(next, Math.max(first, page));
+    return next;
+  }
 }
 
 class IndexBuilder implements BatchVisitor {

@@ -73,6 +73,12 @@ export class Places {
 
   /** Where a page stands, or −1. */
   find(page: number): number {
+    const at = this.atOrBehind(page);
+    return at < this.count && this.pages[at] === page ? at : -1;
+  }
+
+  /** Where a page stands, or the first one behind it. */
+  atOrBehind(page: number): number {
     const { pages } = this;
     let low = 0;
     let high = this.count;
@@ -81,7 +87,7 @@ export class Places {
       if ((pages[middle] as number) < page) low = middle + 1;
       else high = middle;
     }
-    return low < this.count && pages[low] === page ? low : -1;
+    return low;
   }
 
   #grow(): void {
