@@ -12,6 +12,7 @@ const SYSTEM = [
   "test/docs.test.ts",
   "test/guest/file/**",
   "test/guest/fuse/file.test.ts",
+  "test/guest/lazy/ram.test.ts",
   "test/guest/qemu/scan-threads.test.ts",
   "test/guest/snapshot/opfs.test.ts",
   "test/guest/v86/linux.test.ts",

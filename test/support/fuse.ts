@@ -1,7 +1,8 @@
-import { execFile } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { fuseUnavailable } from "../../src/guest/fuse/mounting.js";
 import { findProgram } from "./require.js";
@@ -41,6 +42,15 @@ export class Mapper {
   async touch(path: string, ...offsets: readonly number[]): Promise<string[]> {
     const { stdout } = await execute(join(this.#folder, "mapper"), [path, ...offsets.map(String)]);
     return stdout.trim().split("\n");
+  }
+
+  /** The same by a process that keeps the file then, as soon as it has touched the last one. */
+  async hold(path: string, ...offsets: readonly number[]): Promise<ChildProcess> {
+    const words = [path, ...offsets.map(String), "hold"];
+    const holder = spawn(join(this.#folder, "mapper"), words, { stdio: ["ignore", "pipe", "inherit"] });
+    let touched = 0;
+    for await (const _ of createInterface({ input: holder.stdout })) if (++touched === offsets.length) break;
+    return holder;
   }
 
   async remove(): Promise<void> {

@@ -1,10 +1,11 @@
-/* mapper FILE OFFSET...: maps the file as QEMU does private RAM, reads a byte at each offset, and writes to its page. */
+/* mapper FILE OFFSET...: maps the file as QEMU does private RAM, reads a byte at each offset, and writes to its page. At the word "hold" it waits for ever. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -34,6 +35,10 @@ int main(int count, char **words)
     close(file);
     signal(SIGBUS, fault);
     for (int at = 2; at < count; at++) {
+        if (strcmp(words[at], "hold") == 0) {
+            pause();
+            return 3;
+        }
         unsigned long offset = strtoul(words[at], NULL, 10);
         if (sigsetjmp(back, 1) != 0) {
             puts("SIGBUS");
@@ -44,6 +49,7 @@ int main(int count, char **words)
         if (memory[offset] != (unsigned char)(byte + 1))
             return 2;
         printf("%d\n", byte);
+        fflush(stdout);
     }
     return 0;
 }

@@ -2,6 +2,8 @@ import { closeSync, read, writev, writevSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { promisify } from "node:util";
 import { GuestError } from "../errors.js";
+import { isDying } from "./dying.js";
+import { kernelPageBytes } from "./kernel-page.js";
 import { forgetMount, rememberMount } from "./leaving.js";
 import { encodeStore } from "./message.js";
 import {
@@ -21,7 +23,7 @@ export interface FuseFileOptions {
   /** Where the file appears: a regular file, which is hidden meanwhile; one is made for the time where there is none. */
   readonly path: string;
   readonly byteLength: number;
-  /** The most bytes that the kernel asks for at once, where it reads ahead: a multiple of 4096 from 4 KiB to 1 MiB. */
+  /** The most bytes that the kernel asks for at once, where it reads ahead: whole pages of the kernel (4 KiB, elsewhere than on x86-64 up to 64 KiB), 1 MiB at most. */
   readonly maxReadBytes: number;
   /** Called with everything that somebody waits for. */
   readonly onRead: (read: FuseRead) => void;
@@ -29,7 +31,6 @@ export interface FuseFileOptions {
   readonly onNotice: (sentence: string) => void;
 }
 
-const BLOCK_BYTES = 4096;
 const MAX_READ_BYTES: number = 1 << 20;
 /** The least that the kernel takes: `FUSE_MIN_READ_BUFFER`. Writes, which may be longer, are refused before they get here. */
 const REQUEST_BYTES = 8192;
@@ -70,8 +71,10 @@ export class FuseFile {
     this.#session = new FuseSession({
       attributes: { byteLength, mode, uid, gid, seconds: Math.floor(Date.now() / 1000) },
       maxReadBytes,
+      kernelPageBytes: kernelPageBytes(),
       write: (parts) => this.#write(parts),
       onRead,
+      isDying,
       onNotice,
     });
     this.released = this.#session.released;
@@ -87,12 +90,13 @@ export class FuseFile {
     if (!(Number.isSafeInteger(byteLength) && byteLength > 0)) {
       throw new GuestError("argument", `A file has a whole number of bytes above 0, not ${byteLength}.`);
     }
-    if (!(maxReadBytes >= BLOCK_BYTES && maxReadBytes <= MAX_READ_BYTES && maxReadBytes % BLOCK_BYTES === 0)) {
-      const range = `a multiple of ${BLOCK_BYTES} from ${BLOCK_BYTES} to ${MAX_READ_BYTES}`;
-      throw new GuestError("argument", `maxReadBytes must be ${range}, not ${maxReadBytes}.`);
-    }
     const reason = fuseUnavailable();
     if (reason !== undefined) throw new GuestError("lazy-unavailable", reason);
+    const pageBytes = kernelPageBytes();
+    if (!(maxReadBytes >= pageBytes && maxReadBytes <= MAX_READ_BYTES && maxReadBytes % pageBytes === 0)) {
+      const range = `a multiple of ${pageBytes} from ${pageBytes} to ${MAX_READ_BYTES}`;
+      throw new GuestError("argument", `maxReadBytes must be ${range}, not ${maxReadBytes}.`);
+    }
     const point = await prepareMountPoint(path, onNotice);
     let device: number | undefined;
     let file: FuseFile | undefined;

@@ -7,6 +7,7 @@
  *     INIT      40  u32 major  u32 minor  u32 read-ahead bytes  u32 flags
  *     SETATTR   40  u32 valid  u32      48  u64 handle  u64 size …
  *     READ      40  u64 handle          48  u64 offset  56  u32 size …
+ *     INTERRUPT 40  u64 unique of another request
  *
  *     answer    0   u32 length of all   i32 -errno      8  u64 unique
  *     INIT      16  u32 major  u32 minor  u32 read-ahead bytes  u32 flags       32  u16 background  u16 congestion
@@ -49,7 +50,7 @@ const MAX_BACKGROUND = 128;
 const VALID_SECONDS = 31_536_000n;
 
 /** Error numbers of Linux, as an answer carries them. */
-export const Errno = { EIO: 5, EINVAL: 22, EROFS: 30, ENOSYS: 38, EPROTO: 71 } as const;
+export const Errno = { EINTR: 4, EIO: 5, EINVAL: 22, EROFS: 30, ENOSYS: 38, EPROTO: 71 } as const;
 
 /** Of what is asked for; all that are not here are answered with ENOSYS, and the kernel does without. */
 const Opcode = {
@@ -65,6 +66,7 @@ const Opcode = {
   FLUSH: 25,
   INIT: 26,
   ACCESS: 34,
+  INTERRUPT: 36,
   DESTROY: 38,
   BATCH_FORGET: 42,
 } as const;
@@ -72,7 +74,10 @@ const Opcode = {
 /** A request of the kernel. `unique` names it in the answer. */
 export type FuseRequest = { readonly unique: bigint } & (
   | { readonly kind: "init"; readonly major: number; readonly minor: number; readonly readAheadBytes: number }
-  | { readonly kind: "read"; readonly offset: number; readonly byteLength: number }
+  /** `pid` is that of the thread. */
+  | { readonly kind: "read"; readonly offset: number; readonly byteLength: number; readonly pid: number }
+  /** Whoever waits for the other request has been sent a signal. Expects no answer. */
+  | { readonly kind: "interrupt"; readonly other: bigint }
   /** Without a length where something else is to be changed. */
   | { readonly kind: "change"; readonly byteLength: number | undefined }
   | { readonly kind: "attributes" | "open" | "release" | "space" | "write" }
@@ -100,13 +105,16 @@ export function decodeRequest(bytes: Uint8Array): FuseRequest | undefined {
       if (!has(20)) break;
       const offset = Number(view.getBigUint64(48, true));
       if (!Number.isSafeInteger(offset)) break;
-      return { unique, kind: "read", offset, byteLength: view.getUint32(56, true) };
+      return { unique, kind: "read", offset, byteLength: view.getUint32(56, true), pid: view.getUint32(32, true) };
     }
     case Opcode.SETATTR: {
       if (!has(24)) break;
       const setsSize = (view.getUint32(40, true) & SETS_SIZE) !== 0;
       return { unique, kind: "change", byteLength: setsSize ? Number(view.getBigUint64(56, true)) : undefined };
     }
+    case Opcode.INTERRUPT:
+      // An answer that is not understood would be worse than none.
+      return has(8) ? { unique, kind: "interrupt", other: view.getBigUint64(40, true) } : { unique, kind: "silent" };
     case Opcode.GETATTR:
       return { unique, kind: "attributes" };
     case Opcode.OPEN:
@@ -157,19 +165,19 @@ export function isServable(major: number, minor: number): boolean {
   return major > MAJOR || (major === MAJOR && minor >= MINOR_MIN);
 }
 
-/** The body of the answer to INIT: how much may be read at once, in bytes. */
-export function encodeInit(minor: number, readAheadBytes: number, maxReadBytes: number): Uint8Array {
+/** The body of the answer to INIT: how much may be read ahead and at once, in bytes and in the kernel's pages. */
+export function encodeInit(minor: number, readAheadBytes: number, maxReadPages: number): Uint8Array {
   const bytes = new Uint8Array(64);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, MAJOR, true);
   view.setUint32(4, Math.min(minor, MINOR_MAX), true);
-  view.setUint32(8, Math.min(readAheadBytes, maxReadBytes), true);
+  view.setUint32(8, readAheadBytes, true);
   view.setUint32(12, ASYNC_READ | BIG_WRITES | MAX_PAGES, true);
   view.setUint16(16, MAX_BACKGROUND, true);
   view.setUint16(18, MAX_BACKGROUND, true);
   view.setUint32(20, BLOCK_BYTES, true);
   view.setUint32(24, 1, true);
-  view.setUint16(28, maxReadBytes / BLOCK_BYTES, true);
+  view.setUint16(28, maxReadPages, true);
   return bytes;
 }
 

@@ -129,6 +129,11 @@ function mountsAt(path: string): Mount[] {
   return mounts;
 }
 
+/** The device number of what is mounted at a path. */
+export function deviceAt(path: string): string | undefined {
+  return mountsAt(path).at(-1)?.device;
+}
+
 /** Spaces and the like stand there as three octal digits, of the bytes of the text. */
 function unescapePath(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));

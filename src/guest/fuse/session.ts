@@ -26,14 +26,27 @@ export interface FuseRead {
 /** What a session needs of the outside. */
 export interface FuseSessionOptions {
   readonly attributes: FileAttributes;
-  /** The most bytes of one read: a multiple of 4096. */
+  /** The most bytes of one read: whole pages of the kernel. */
   readonly maxReadBytes: number;
+  /** How large these are. */
+  readonly kernelPageBytes: number;
   /** Writes one answer, which begins with its header. */
   write(parts: readonly Uint8Array[]): void;
   onRead(read: FuseRead): void;
+  /** Whether a thread has been killed, or has ended. */
+  isDying(pid: number): boolean;
   /** What went wrong and was survived, as a sentence. */
   onNotice(sentence: string): void;
 }
+
+interface UnansweredRead {
+  /** Of the thread that waits. */
+  readonly pid: number;
+  isAnswered: boolean;
+}
+
+/** How often it is looked whether somebody who got a signal has been killed. */
+const LOOK_MS = 100;
 
 /** The kernel's talk about one file: takes its requests, writes the answers. Nothing that comes makes it throw. */
 export class FuseSession {
@@ -47,6 +60,10 @@ export class FuseSession {
   #becomeReady: (error?: GuestError) => void = () => {};
   #release: () => void = () => {};
   #openCount = 0;
+  readonly #reads = new Map<bigint, UnansweredRead>();
+  /** Unanswered reads of those who have been sent a signal. */
+  readonly #interrupted = new Set<bigint>();
+  #looking: NodeJS.Timeout | undefined;
 
   constructor(options: FuseSessionOptions) {
     this.#options = options;
@@ -72,6 +89,7 @@ export class FuseSession {
   /** No more requests will come. */
   end(): void {
     this.#openCount = 0;
+    clearInterval(this.#looking);
     this.#becomeReady(new GuestError("lazy-unavailable", "The FUSE mount was taken away before it was ready."));
     this.#release();
     this.onClose();
@@ -82,7 +100,10 @@ export class FuseSession {
     const { unique } = request;
     switch (request.kind) {
       case "read":
-        this.#read(unique, request.offset, request.byteLength);
+        this.#read(request);
+        break;
+      case "interrupt":
+        this.#interrupt(request.other);
         break;
       case "open":
         this.#openCount += 1;
@@ -132,20 +153,26 @@ export class FuseSession {
       this.#becomeReady(new GuestError("lazy-unavailable", message));
       return;
     }
-    this.#answer(unique, encodeInit(minor, readAheadBytes, this.#options.maxReadBytes));
+    const { maxReadBytes, kernelPageBytes } = this.#options;
+    const maxPages = maxReadBytes / kernelPageBytes;
+    this.#answer(unique, encodeInit(minor, Math.min(readAheadBytes, maxReadBytes), maxPages));
     this.#becomeReady();
   }
 
-  #read(unique: bigint, offset: number, wanted: number): void {
+  #read({ unique, offset, byteLength: wanted, pid }: Extract<FuseRequest, { kind: "read" }>): void {
     const byteLength = Math.min(wanted, this.#options.attributes.byteLength - offset);
     if (byteLength <= 0) {
       this.#answer(unique);
       return;
     }
-    let isAnswered = false;
-    const once = (): void => {
-      if (isAnswered) throw new GuestError("argument", "A read is answered once.");
-      isAnswered = true;
+    const unanswered: UnansweredRead = { pid, isAnswered: false };
+    this.#reads.set(unique, unanswered);
+    /** False where nobody waits any more. */
+    const once = (): boolean => {
+      if (unanswered.isAnswered) throw new GuestError("argument", "A read is answered once.");
+      unanswered.isAnswered = true;
+      this.#interrupted.delete(unique);
+      return this.#reads.delete(unique);
     };
     const read: FuseRead = {
       offset,
@@ -159,20 +186,42 @@ export class FuseSession {
             `A read of ${byteLength} bytes is answered with so many, not with ${there}.`,
           );
         }
-        once();
-        this.#answer(unique, ...pieces);
+        if (once()) this.#answer(unique, ...pieces);
       },
       fail: (errno) => {
-        once();
-        this.#fail(unique, errno);
+        if (once()) this.#fail(unique, errno);
       },
     };
     try {
       this.#options.onRead(read);
     } catch (error) {
       this.#options.onNotice(`A read at byte ${offset} failed: ${(error as Error).message}`);
-      if (!isAnswered) read.fail(Errno.EIO);
+      if (!unanswered.isAnswered) read.fail(Errno.EIO);
     }
+  }
+
+  /**
+   * A thread that has been killed cannot end before its read has been answered. Others wait on: what they touched would be an error for them. The kernel tells of
+   * the first signal only.
+   */
+  #interrupt(unique: bigint): void {
+    if (!this.#reads.has(unique)) return;
+    this.#interrupted.add(unique);
+    this.#looking ??= setInterval(() => this.#letDyingGo(), LOOK_MS).unref();
+    this.#letDyingGo();
+  }
+
+  #letDyingGo(): void {
+    for (const unique of this.#interrupted) {
+      const pid = this.#reads.get(unique)?.pid;
+      if (pid === undefined || !this.#options.isDying(pid)) continue;
+      this.#reads.delete(unique);
+      this.#interrupted.delete(unique);
+      this.#fail(unique, Errno.EINTR);
+    }
+    if (this.#interrupted.size > 0) return;
+    clearInterval(this.#looking);
+    this.#looking = undefined;
   }
 
   #answer(unique: bigint, ...body: readonly Uint8Array[]): void {

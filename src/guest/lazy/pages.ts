@@ -17,6 +17,8 @@ export interface LazyPagesOptions {
   readonly byteLength: number;
   readonly pageBytes: number;
   readonly maxReadBytes: number;
+  /** Nobody touches less than a page of the kernel. */
+  readonly kernelPageBytes: number;
   /** Pages are missing that somebody waits for; told once for each page. */
   onFault(range: PageRange): void;
   /** A read has been answered that had to wait. */
@@ -65,7 +67,7 @@ export class LazyPages {
 
   /** Somebody reads. */
   take(read: FuseRead): void {
-    const { pageBytes } = this.#options;
+    const { pageBytes, kernelPageBytes } = this.#options;
     const firstPage = Math.floor(read.offset / pageBytes);
     const pageCount = Math.ceil((read.offset + read.byteLength) / pageBytes) - firstPage;
     if (this.#arePresent(firstPage, pageCount)) {
@@ -74,7 +76,7 @@ export class LazyPages {
     }
     // The kernel reads ahead of a touch, up to 4 MiB where memory is to have huge pages, from somewhere before it. That is no reason to wait, nor to ask for
     // all of it: once refused, it reads what was touched by itself.
-    if (pageCount > 1 && !this.#wereRefused(firstPage, pageCount)) {
+    if (read.byteLength > kernelPageBytes && !this.#wereRefused(firstPage, pageCount)) {
       setBits(this.#refused, firstPage, pageCount);
       read.fail(Errno.EIO);
       return;

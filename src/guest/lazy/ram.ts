@@ -1,10 +1,12 @@
-import { closeSync, rmSync } from "node:fs";
+import { closeSync, readSync, rmSync } from "node:fs";
 import { GuestError } from "../errors.js";
 import { summarizeFaults } from "../faults.js";
-import { fuseUnavailable } from "../fuse/mounting.js";
+import { deviceAt, fuseUnavailable } from "../fuse/mounting.js";
 import type { FaultReport, LazyMemory } from "../guest.js";
 import { LazyServerProcess } from "./connection.js";
+import { MachineProcess } from "./machine-process.js";
 import { RecordKind } from "./record.js";
+import { salvageRegion } from "./salvage.js";
 import { type LazyFile, openUnderlying, type UnderlyingFile } from "./underlying.js";
 
 /** Options of {@link LazyRam.mount}. */
@@ -19,6 +21,7 @@ export interface LazyRamOptions {
 const MAX_READ_BYTES: number = 256 << 10;
 
 interface Region extends UnderlyingFile {
+  readonly name: string;
   /** Its place among the files that are served. */
   readonly index: number;
   readonly firstPage: number;
@@ -76,14 +79,14 @@ export class LazyRam implements LazyMemory {
     }
   }
 
-  /** Numbers the pages through the files in this order of their paths, each file beginning with a page of its own. */
-  arrange(paths: readonly string[]): void {
+  /** Numbers the pages through the files in the order of the machine's regions, each beginning with a page of its own. Throws `argument`. */
+  arrange(regions: readonly { readonly name: string; readonly path: string }[]): void {
     let firstPage = 0;
-    this.#regions = paths.map((path) => {
+    this.#regions = regions.map(({ name, path }) => {
       const index = this.files.findIndex((file) => file.path === path);
       const file = this.files[index];
       if (file === undefined) throw new GuestError("argument", `${path} is not served.`);
-      const region = { ...file, index, firstPage };
+      const region = { ...file, name, index, firstPage };
       firstPage += Math.ceil(file.byteLength / this.#pageBytes);
       return region;
     });
@@ -132,7 +135,27 @@ export class LazyRam implements LazyMemory {
     this.#close();
   }
 
+  /** Only what the machine's process has is told by Linux, and only to root. Throws `guest-failed` and `image`; the machine stands still then. */
+  async salvage(folder: string, isMissing: (page: number) => boolean): Promise<readonly string[]> {
+    const lost = this.#regions.map((region) => ({
+      ...region,
+      process: MachineProcess.find(deviceAt(region.path) ?? ""),
+    }));
+    for (const { process } of lost) await process.stop();
+    const written: string[] = [];
+    for (const { file, firstPage, ...region } of lost) {
+      const read = (position: number, into: Uint8Array): void => readPadded(file, position, into);
+      const isMissingHere = (page: number): boolean => isMissing(firstPage + page);
+      const found = { ...region, pageBytes: this.#pageBytes, read, isMissing: isMissingHere };
+      written.push(...(await salvageRegion(found, folder)));
+    }
+    for (const { process } of lost) await process.kill();
+    await this.discard();
+    return written;
+  }
+
   #close(): void {
+    if (!this.#isOpen) return;
     this.#isOpen = false;
     this.onClose();
     for (const { file } of this.files) closeSync(file);
@@ -143,8 +166,13 @@ export class LazyRam implements LazyMemory {
     if (this.#onFault === undefined || region === undefined) this.#early.push([index, firstPage, pageCount]);
     else this.#onFault(region.firstPage + firstPage, pageCount);
   }
+}
 
-  async salvage(): Promise<readonly string[]> {
-    return [];
+/** What lies behind the file's end is zeros. */
+function readPadded(file: number, position: number, into: Uint8Array): void {
+  for (let done = 0; done < into.length; ) {
+    const count = readSync(file, into, done, into.length - done, position + done);
+    if (count === 0) return void into.fill(0, done);
+    done += count;
   }
 }

@@ -1,6 +1,7 @@
 import { closeSync, openSync, rmSync } from "node:fs";
 import type { Socket } from "node:net";
 import { FuseFile } from "../fuse/file.js";
+import { kernelPageBytes } from "../fuse/kernel-page.js";
 import { LazyPages } from "./pages.js";
 import { encodeRecord, encodeTrouble, type LazyRecord, RecordKind, RecordParser } from "./record.js";
 
@@ -91,6 +92,7 @@ export class LazyServer {
       byteLength,
       pageBytes,
       maxReadBytes,
+      kernelPageBytes: kernelPageBytes(),
       onFault: ({ firstPage, pageCount }) => this.#say(encodeRecord(RecordKind.fault, index, firstPage, pageCount)),
       onWaited: (ms) => this.#say(encodeRecord(RecordKind.waited, index, 0, Math.min(ms * 1000, 2 ** 32 - 1))),
     });

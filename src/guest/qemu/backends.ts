@@ -62,8 +62,8 @@ function describe({ id, size, "mem-path": path }: Properties): RamFile {
   throw new GuestError("machine-unfit", `The memory backend${name} needs id, size and mem-path.`);
 }
 
-/** Bytes, as QEMU reads sizes: a number, or with a unit, of which each is 1024 of the one before. */
-function parseSize(size: Properties[string] | undefined): number | undefined {
+/** Bytes, as QEMU reads sizes: a number, or with a unit, of which each is 1024 of the one before. Undefined where it is none. */
+export function parseSize(size: unknown): number | undefined {
   const match = /^(\d+(?:\.\d+)?)([BKMGTPE]?)$/i.exec(String(size));
   if (match === null) return undefined;
   const [, number, unit = ""] = match;

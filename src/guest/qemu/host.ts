@@ -103,7 +103,7 @@ export class QemuHost implements Host {
     const { files, isRunning } = await matchMachine(this.#qmp, machine, served);
     this.#putBack = await prepareForDeviceState(this.#qmp);
     this.#shallRun = isRunning;
-    this.#lazy?.arrange(files.map(({ path }) => path));
+    this.#lazy?.arrange(files);
     this.#ram =
       this.#lazy === undefined
         ? Ram.open(files, machine.pageBytes, "write")

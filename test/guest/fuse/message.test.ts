@@ -50,10 +50,10 @@ describe("answers of FUSE", () => {
   it("have their layout", () => {
     expect(toHex(encodeHeader(0x1122334455667788n, 4))).toBe("14000000000000008877665544332211");
     expect(toHex(encodeHeader(1n, 0, 5))).toBe("10000000fbffffff0100000000000000");
-    expect(toHex(encodeInit(45, 131072, 65536))).toBe(
+    expect(toHex(encodeInit(45, 65536, 16))).toBe(
       `${"07000000260000000000010021004000"}${"80008000001000000100000010000000"}${"00".repeat(32)}`,
     );
-    expect(toHex(encodeInit(31, 4096, 1 << 20))).toBe(
+    expect(toHex(encodeInit(31, 4096, 256))).toBe(
       `${"070000001f0000000010000021004000"}${"80008000001000000100000000010000"}${"00".repeat(32)}`,
     );
     const attributes = { byteLength: 0x1_0000_1001, mode: 0o640, uid: 258, gid: 3, seconds: 0x65000000 };

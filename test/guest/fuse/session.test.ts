@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { type FuseRead, FuseSession } from "../../../src/guest/fuse/session.js";
 import { concat } from "../../support/bytes.js";
 import { REQUEST_NAMES, type RequestName, readRequest, request } from "../../support/fuse-requests.js";
@@ -8,12 +8,13 @@ const BYTES = 10_000;
 const SEED = 20261126;
 
 /** A session that holds 10,000 bytes, and what it answers: error number and body of each name. */
-function begin(onRead: (read: FuseRead) => void = () => {}) {
+function begin(onRead: (read: FuseRead) => void = () => {}, isDying = (_pid: number) => false) {
   const answers = new Map<bigint, { errno: number; body: Uint8Array }>();
   const notices: string[] = [];
   const session = new FuseSession({
     attributes: { byteLength: BYTES, mode: 0o600, uid: 0, gid: 0, seconds: 0 },
     maxReadBytes: 1 << 20,
+    kernelPageBytes: 4096,
     write(parts) {
       const bytes = concat(parts);
       const view = new DataView(bytes.buffer);
@@ -23,6 +24,7 @@ function begin(onRead: (read: FuseRead) => void = () => {}) {
       answers.set(unique, { errno: Math.abs(view.getInt32(4, true)), body: bytes.subarray(16) });
     },
     onRead,
+    isDying,
     onNotice: (sentence) => notices.push(sentence),
   });
   return { session, answers, notices };
@@ -47,6 +49,7 @@ describe("a session of FUSE", () => {
       FLUSH: 0,
       ACCESS: 0,
       DESTROY: 0,
+      INTERRUPT: undefined,
       IOCTL: 38,
       FORGET: undefined,
       BATCH_FORGET: undefined,
@@ -105,6 +108,37 @@ describe("a session of FUSE", () => {
     expect(answers.size).toBe(0);
     read?.answer(new Uint8Array(4096));
     expect(answers.get(1n)?.body.length).toBe(4096);
+  });
+
+  it("lets those go who have been killed while they waited, and nobody else", () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const reads: FuseRead[] = [];
+    const killed = new Set<number>();
+    const { session, answers } = begin(
+      (read) => reads.push(read),
+      (pid) => killed.has(pid),
+    );
+    for (const unique of [1n, 2n, 3n]) {
+      const read = readRequest(unique, 0, 4096);
+      read[32] = Number(unique) + 10;
+      session.take(read);
+    }
+    const interrupt = (unique: bigint): void => {
+      const bytes = request("INTERRUPT", unique | 1n);
+      new DataView(bytes.buffer).setBigUint64(40, unique, true);
+      session.take(bytes);
+    };
+    killed.add(12);
+    for (const unique of [1n, 2n, 9n]) interrupt(unique);
+    expect([...answers].map(([unique, { errno }]) => [unique, errno])).toEqual([[2n, 4]]);
+    killed.add(11);
+    vi.advanceTimersByTime(1000);
+    expect(answers.get(1n)?.errno).toBe(4);
+    expect(answers.has(3n)).toBe(false);
+    expect(vi.getTimerCount()).toBe(0);
+    for (const read of reads) read.answer(new Uint8Array(4096));
+    expect([...answers.values()].map(({ errno }) => errno)).toEqual([4, 4, 0]);
   });
 
   it("fails a read where its reader does, and goes on", () => {

@@ -1,12 +1,5 @@
 import { existsSync } from "node:fs";
-import {
-  type Arrival,
-  connectionPair,
-  Destination,
-  type MigrateOptions,
-  type MigrationReport,
-  migrate,
-} from "pageferry";
+import { connectionPair, Destination, type MigrateOptions, type MigrationReport, migrate } from "pageferry";
 import { QemuGuest, QemuHost } from "pageferry/qemu";
 import { afterEach, describe, expect, it } from "vitest";
 import { continuity } from "../../lab/counter.js";
@@ -54,7 +47,6 @@ async function attach(plan: LabPlan): Promise<LabMachine> {
 
 interface Moved {
   readonly report: MigrationReport;
-  readonly arrival: Arrival;
   readonly to: LabMachine;
 }
 
@@ -68,8 +60,8 @@ async function move(from: LabMachine, plan: LabPlan, host: QemuHost, options: Pa
   const guest = await QemuGuest.open({ qmp: from.paths.monitor });
   cleanups.push(() => guest.close());
   const report = await migrate(guest, here, options).report;
-  const arrival = await arriving;
-  return { report, arrival, to: await attaching };
+  await arriving;
+  return { report, to: await attaching };
 }
 
 describe.skipIf(reason !== undefined)(
@@ -84,7 +76,7 @@ describe.skipIf(reason !== undefined)(
       const from = await start(workload);
       const plan = await planPrivate(workload);
       const host = new QemuHost({ commandLine: plan.commandLine });
-      const { report, arrival, to } = await move(from, plan, host, { strategy });
+      const { report, to } = await move(from, plan, host, { strategy });
       expect(report).toMatchObject({ outcome: "completed" });
       await to.countOn(10);
       expect(continuity(from.printed, to.printed).breaks).toEqual([]);
