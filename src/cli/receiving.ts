@@ -41,10 +41,17 @@ export async function serveDestination(
   const isFollowed = (): boolean => destination.following > 0;
   const listener = await listen(options.listen, { ...options, isFollowed }, serve);
   console.log(`Waiting for machines at ${options.listen.host}:${listener.port}${secrecyOf(options)}.`);
+  let isWarned = false;
   const stop = (): void => {
-    if (isFollowed())
-      console.error("pageferry: A machine runs here whose memory is still coming: going on until it is.");
-    else end(new CommandError(ExitCode.cancelled, "Stopped; nothing half-done was left behind."));
+    if (isFollowed() && !isWarned) {
+      isWarned = true;
+      const why = "A machine runs here whose memory is still coming: going on until it is.";
+      console.error(`pageferry: ${why} Interrupt again to give the machine up as lost.`);
+    } else if (isFollowed()) {
+      destination.loseFollowed();
+    } else {
+      end(new CommandError(ExitCode.cancelled, "Stopped; nothing half-done was left behind."));
+    }
   };
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);

@@ -105,6 +105,8 @@ export interface LazyMemory {
   onFault: (firstPage: number, pageCount: number) => void;
   /** Pages of one region are as the machine shall see them, and are never written again: whoever waits for them goes on. */
   arrived(firstPage: number, pageCount: number): void;
+  /** Resolves where the machine ends, or what serves its memory: nobody waits for it any more. Not there where that is not noticed. */
+  readonly ended?: Promise<void>;
   /** What the faults came to so far. */
   faultReport(): Promise<FaultReport>;
   /** Every page has arrived: nothing is needed of this process any more. */

@@ -1,4 +1,4 @@
-import type { FaultReport, Host, Machine } from "../guest/guest.js";
+import type { FaultReport, Host, LazyMemory, Machine } from "../guest/guest.js";
 import { createPageDecoder } from "../page/create.js";
 import type { PageDecoder } from "../page/decoder.js";
 import type { Peer } from "../transport/connection.js";
@@ -157,7 +157,7 @@ export class ArrivalSession {
     });
     let digest: string;
     try {
-      digest = await coming;
+      digest = await Promise.race([coming, endOf(lazy)]);
       verifier.catchUp();
       if ((await digestOf(verifier.fingerprints, sha256(state))) !== digest) throw differs("its memory");
     } catch (cause) {
@@ -380,6 +380,12 @@ export class ArrivalSession {
   #check(): void {
     if (this.#reason !== undefined) throw this.#reason;
   }
+}
+
+/** Rejects where the machine ends: nothing brings it back. */
+async function endOf({ ended }: LazyMemory): Promise<never> {
+  await (ended ?? new Promise(() => {}));
+  throw new MigrationError("host-failed", "It has ended here before all of its memory had come.");
 }
 
 function differs(what: string): MigrationError {

@@ -72,6 +72,12 @@ export class Destination {
     return this.#open.size;
   }
 
+  /** Gives up all machines that run here whose memory is still to come: they are lost. */
+  loseFollowed(): void {
+    const reason = new MigrationError("cancelled", "The destination was told to give it up.");
+    for (const { session } of this.#followed.values()) session.lose(reason);
+  }
+
   /** Discards all machines that are on their way here. */
   async close(): Promise<void> {
     const error = new MigrationError("cancelled", "The destination was closed.");

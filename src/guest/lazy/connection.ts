@@ -14,6 +14,8 @@ const OTHER_THREADS = 4;
 export class LazyServerProcess {
   /** Called with `fault`, `waited` and `trouble`. */
   onRecord: (record: LazyRecord) => void = () => {};
+  /** It has ended. */
+  readonly ended: Promise<void>;
   readonly #process: ChildProcess;
   readonly #exited: Promise<unknown>;
   readonly #questions: { resolve(): void; reject(error: Error): void }[] = [];
@@ -38,6 +40,7 @@ export class LazyServerProcess {
     });
     this.#socket.on("error", () => {});
     this.#socket.on("close", () => fail("has ended"));
+    this.ended = once(this.#socket, "close").then(() => {});
   }
 
   /** Starts it; when this resolves, the files are mounted. Throws `lazy-unavailable` with what it says. */

@@ -108,6 +108,11 @@ export class LazyRam implements LazyMemory {
     this.#server.tell(RecordKind.arrived, region.index, firstPage - region.firstPage, pageCount);
   }
 
+  /** The machine has ended, and what serves its memory with it. */
+  get ended(): Promise<void> {
+    return this.#server.ended;
+  }
+
   /** The machine is about to run: from now on its memory is served until it ends. Rejects with `guest-failed`. */
   async commit(): Promise<void> {
     this.#server.tell(RecordKind.committed);
