@@ -91,10 +91,11 @@ export class QemuHost implements Host {
     if ("commandLine" in this.#options) {
       const files = privateBackends(this.#options.commandLine);
       if (files.length > 0) this.#lazy = await LazyRam.mount({ files, pageBytes: PAGE_BYTES, onNotice: tellOnStderr });
-      this.#process = await QemuProcess.start(this.#options.commandLine);
+      this.#process = await QemuProcess.start(this.#options.commandLine, (qmpPath) => {
+        this.#guardian = new Guardian(qmpPath);
+        this.#guardian.order = "quit";
+      });
       this.#qmp = this.#process.qmp;
-      this.#guardian = new Guardian(this.#process.qmpPath);
-      this.#guardian.order = "quit";
     } else {
       this.#qmp = await QmpClient.connect(this.#options.qmp);
       this.#guardian = new Guardian(this.#options.qmp);

@@ -31,14 +31,18 @@ export class QemuProcess {
   }
 
   /**
-   * Starts QEMU by its command line, to which `-incoming defer` and a QMP socket of its own are added. Throws `guest-failed` with what QEMU says
-   * where it does not come up.
+   * Starts QEMU by its command line, to which `-incoming defer` and a QMP socket of its own are added; `beforeStart` hears of the socket before anything can
+   * go wrong. Throws `guest-failed` with what QEMU says where it does not come up.
    */
-  static async start([program = "", ...parameters]: readonly string[]): Promise<QemuProcess> {
+  static async start(
+    [program = "", ...parameters]: readonly string[],
+    beforeStart: (qmpPath: string) => void,
+  ): Promise<QemuProcess> {
     const folder = await mkdtemp(join(tmpdir(), "pageferry-qemu-"));
     const path = join(folder, "qmp");
     const defer = parameters.includes("-incoming") ? [] : ["-incoming", "defer"];
     const all = [...parameters, ...defer, "-qmp", `unix:${path},server=on,wait=off`];
+    beforeStart(path);
     // Not of this process's group: an interrupt that is meant for this process is not meant for the machine.
     const child = spawn(program, all, { detached: true, stdio: ["ignore", "ignore", "pipe"] });
     let complaint = "";
