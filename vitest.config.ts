@@ -45,6 +45,7 @@ const MACHINES = [
   "test/guest/qemu/lazy-live.test.ts",
   "test/guest/qemu/live.test.ts",
   "test/guest/qemu/machines.test.ts",
+  "test/guest/qemu/postcopy-docs.test.ts",
   "test/guest/qemu/postcopy.test.ts",
   "test/lab/**",
   "test/relay/live.test.ts",
