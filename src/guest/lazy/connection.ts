@@ -39,8 +39,12 @@ export class LazyServerProcess {
       for (const record of parser.push(chunk)) this.#take(record);
     });
     this.#socket.on("error", () => {});
-    this.#socket.on("close", () => fail("has ended"));
-    this.ended = once(this.#socket, "close").then(() => {});
+    this.ended = new Promise((resolve) => {
+      this.#socket.on("close", () => {
+        fail("has ended");
+        resolve();
+      });
+    });
   }
 
   /** Starts it; when this resolves, the files are mounted. Throws `lazy-unavailable` with what it says. */

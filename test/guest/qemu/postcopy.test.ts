@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import {
   type Arrival,
   type Connection,
@@ -60,7 +61,7 @@ class Move {
   to!: LabMachine;
   readonly #plan: LabPlan;
 
-  private constructor(from: LabMachine, plan: LabPlan) {
+  constructor(from: LabMachine, plan: LabPlan) {
     this.from = from;
     this.#plan = plan;
     const commandLine = plan.commandLine.map((word) => word.replace(/,share=on$/, ",share=off"));
@@ -98,6 +99,23 @@ class Move {
     if (workload === WRITER) expect(await this.to.checkWriter()).toBe(0);
     if (workload !== IDLE) expect(await this.to.operations()).toBeGreaterThan(0);
     return moved;
+  }
+
+  /** Has something done when the host is asked for something for the first time. */
+  doAt(step: "prepare" | "writePages" | "loadState" | "start", when: "before" | "after", work: () => void): void {
+    const { host } = this;
+    const doStep = host[step] as (...parameters: unknown[]) => unknown;
+    let isDone = false;
+    const doOnce = (): void => {
+      if (!isDone) work();
+      isDone = true;
+    };
+    const replaced = (...parameters: unknown[]): unknown => {
+      if (when === "before") doOnce();
+      const result = doStep.apply(host, parameters);
+      return when === "after" ? (result as Promise<void>).then(doOnce) : result;
+    };
+    Object.defineProperty(host, step, { value: replaced });
   }
 
   async end(): Promise<void> {
@@ -178,6 +196,41 @@ describe.skipIf(reason !== undefined)(
       expect(((await ended.arriving) as Arrival).faults?.faults).toBeGreaterThan(0);
     });
 
+    it("runs on at the source where what serves its memory is killed before, and the next one clears up", {
+      timeout: TIMEOUT_MS,
+    }, async () => {
+      const from = await start(WRITER);
+      const plan = await LabMachine.plan(optionsOf(WRITER));
+      for (const [step, when] of [
+        ["prepare", "after"],
+        ["writePages", "before"],
+        ["loadState", "before"],
+        ["loadState", "after"],
+        ["start", "before"],
+      ] as const) {
+        const move = new Move(from, plan);
+        move.doAt(step, when, () => killServer(plan));
+        const destination = new Destination({
+          host: () => move.host,
+          authorise: () => true,
+          memoryLimitBytes: 1024 * MiB,
+        });
+        const [here, there] = connectionPair();
+        const arriving = destination.receive(there).catch((error: Error) => error);
+        const guest = await QemuGuest.open({ qmp: from.paths.monitor });
+        const report = await migrate(guest, here, { strategy: "hybrid", timeoutMs: 10_000 }).report.catch(
+          (failure: MigrationFailure) => failure.report,
+        );
+        await guest.close();
+        expect(await arriving, `${when} ${step}`).toBeInstanceOf(Error);
+        expect(report.outcome, `${when} ${step}`).toBe("failed");
+        expect((await from.qmp.execute<{ running: boolean }>("query-status")).running, `${when} ${step}`).toBe(true);
+        await from.countOn(1);
+      }
+      const move = new Move(from, plan);
+      await move.expectSound(WRITER, await move.begin(connectionPair(), { strategy: "hybrid" }));
+    });
+
     it("does not go unnoticed where a page is served wrong", { timeout: TIMEOUT_MS }, async () => {
       const move = await Move.of(WRITER);
       const write = move.host.writePages;
@@ -196,6 +249,22 @@ describe.skipIf(reason !== undefined)(
     });
   },
 );
+
+/** Kills the process that serves a machine's memory. */
+function killServer({ paths }: LabPlan): void {
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    const words = commandLineOf(pid);
+    if (words.includes("server-process.js") && words.includes(paths.ram)) process.kill(Number(pid), "SIGKILL");
+  }
+}
+
+function commandLineOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
+}
 
 /** Whether a page is one of the writer's that holds what it began with: every other run of eight words is one word. */
 function isWriters(page: Uint8Array): boolean {
