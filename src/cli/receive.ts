@@ -72,10 +72,18 @@ async function receive(options: ReceiveOptions): Promise<void> {
     timeoutMs: timeoutMsOf(options),
     lostAfterMs: patienceOf(options),
   });
-  await serveDestination(destination, options, (arrival) => {
-    console.log(options.json ? JSON.stringify(describeArrival(arrival)) : arrivalSentence(arrival));
-    return options.once === true && arrival.machine.kind === "file";
-  });
+  const running: Host[] = [];
+  try {
+    await serveDestination(destination, options, (arrival) => {
+      console.log(options.json ? JSON.stringify(describeArrival(arrival)) : arrivalSentence(arrival));
+      const isFile = arrival.machine.kind === "file";
+      if (!isFile) running.push(arrival.host);
+      return options.once === true && isFile;
+    });
+  } finally {
+    // Machines that run here end with the command.
+    await Promise.all(running.map((host) => host.discard()));
+  }
 }
 
 async function policyOf({ policy, into, memoryLimit }: ReceiveOptions): Promise<Policy> {

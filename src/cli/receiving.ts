@@ -58,6 +58,8 @@ export async function serveDestination(
   try {
     await ended;
   } finally {
+    process.off("SIGINT", stop);
+    process.off("SIGTERM", stop);
     await listener.close();
     await destination.close();
   }
