@@ -41,7 +41,7 @@ export class MachineProcess {
 
   /** Lets it do nothing more; it can be looked at when this resolves. Throws `guest-failed`. */
   async stop(): Promise<void> {
-    for (const pid of this.pids) process.kill(pid, "SIGSTOP");
+    for (const pid of this.pids) signal(pid, "SIGSTOP");
     for (const endMs = performance.now() + STOP_TIMEOUT_MS; !this.pids.every(standsStill); await delay(RETRY_MS)) {
       if (performance.now() > endMs) throw new GuestError("guest-failed", "The machine's process does not stop.");
     }
@@ -49,7 +49,7 @@ export class MachineProcess {
 
   /** Ends it; it has gone when this resolves. */
   async kill(): Promise<void> {
-    for (const pid of this.pids) process.kill(pid, "SIGKILL");
+    for (const pid of this.pids) signal(pid, "SIGKILL");
     while (this.pids.some((pid) => tasksOf(pid).length > 0)) await delay(RETRY_MS);
   }
 
@@ -59,6 +59,15 @@ export class MachineProcess {
    */
   overlay(position: number, into: Uint8Array): number[] {
     return this.#mappings.flatMap((mapping) => overlayFrom(mapping, position, into));
+  }
+}
+
+/** Does nothing where it has ended. */
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }
 

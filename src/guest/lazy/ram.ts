@@ -18,7 +18,7 @@ export interface LazyRamOptions {
 }
 
 /** What is asked for at once where the kernel reads ahead. */
-const MAX_READ_BYTES: number = 256 << 10;
+const MAX_READ_BYTES: number = 1 << 20;
 
 interface Region extends UnderlyingFile {
   readonly name: string;

@@ -137,8 +137,8 @@ export class QemuHost implements Host {
   async start(): Promise<void> {
     const { qmp, ram, guardian } = this.#prepared;
     // Before it runs: nothing may end a machine that does, nor what serves its memory.
-    guardian.end();
     await this.#lazy?.commit();
+    guardian.end();
     if (this.#shallRun) await qmp.execute("cont");
     // It runs: that something is still to be cleared up does not undo it.
     await this.#putBack().catch(() => {});

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseSize, privateBackends } from "../../../src/guest/qemu/backends.js";
+import type { QmpClient } from "../../../src/guest/qemu/qmp.js";
+import { findRamFiles } from "../../../src/guest/qemu/ram.js";
 
 const MiB = 1 << 20;
 const unfit = expect.objectContaining({ name: "GuestError", code: "machine-unfit" });
@@ -53,5 +55,38 @@ describe("the memory backends of a command line", () => {
     expect(["4096", "1k", "1.5M", "2G", 8192].map(parseSize)).toEqual([4096, 1024, 1.5 * MiB, 2 * 1024 * MiB, 8192]);
     for (const size of ["", "0", "-1", "1X", "1MM", "9999999E", "1e3", undefined, null])
       expect(parseSize(size)).toBeUndefined();
+  });
+});
+
+/** A QEMU with these memory backends. */
+function qemuWith(...backends: readonly { id: string; path: string; share: boolean }[]): QmpClient {
+  const answers: Record<string, (named: Record<string, string>) => unknown> = {
+    "query-memdev": () => backends.map(({ id, share }) => ({ id, share, size: MiB })),
+    "qom-list": () => backends.map(({ id }) => ({ name: id, type: "child<memory-backend-file>" })),
+    "qom-get": ({ path, property }) =>
+      property === "readonly" ? false : backends.find(({ id }) => path === `/objects/${id}`)?.path,
+    "query-memory-size-summary": () => ({ "base-memory": backends.length * MiB }),
+  };
+  const execute = async (command: string, named = {}): Promise<unknown> => answers[command]?.(named);
+  return { execute } as unknown as QmpClient;
+}
+
+describe("memory files of a QEMU", () => {
+  const served = ["/one", "/two"];
+  const one = { id: "a", path: "/one", share: false };
+
+  it("are those that are served, all of them, and private", async () => {
+    const found = await findRamFiles(qemuWith(one, { id: "b", path: "/../two", share: false }), served);
+    expect(found.map(({ name, path }) => [name, path])).toEqual([
+      ["a", "/one"],
+      ["b", "/two"],
+    ]);
+    await expect(findRamFiles(qemuWith(one, { id: "b", path: "/other", share: false }), served)).rejects.toEqual(unfit);
+    await expect(findRamFiles(qemuWith({ ...one, share: true }), served)).rejects.toEqual(unfit);
+  });
+
+  it("are shared where none are served", async () => {
+    await expect(findRamFiles(qemuWith(one))).rejects.toEqual(unfit);
+    expect((await findRamFiles(qemuWith({ ...one, share: true }))).length).toBe(1);
   });
 });
