@@ -14,6 +14,7 @@ export { FileHost, type FileHostOptions } from "./guest/file/host.js";
 export { ImageFile } from "./guest/file/image.js";
 export { keepMachine } from "./guest/file/keep.js";
 export { LeafCache } from "./guest/file/leaf-cache.js";
+export { type MountedImage, type MountOptions, mountImage } from "./guest/file/mount/mount.js";
 export { type ImageSummary, type PageSummary, type SummaryOptions, summarizeImage } from "./guest/file/summary.js";
 export type { QmpAddress, QmpTimeout } from "./guest/qemu/address.js";
 export { QmpError, type QmpErrorCode } from "./guest/qemu/errors.js";

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
-import { type ChainSummary, DEFAULT_MOST_READS, summarizeChain } from "../guest/file/chain/summary.js";
+import { DEFAULT_MOST_READS } from "../guest/file/chain/budget.js";
+import { type ChainSummary, summarizeChain } from "../guest/file/chain/summary.js";
 import { type ImageSummary, type PageSummary, summarizeImage } from "../guest/file/summary.js";
 import { untilCancelled } from "./cancel.js";
 import { CommandError, ExitCode } from "./exit-codes.js";

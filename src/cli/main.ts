@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => Promise<void>>> = 
   diff: async (program) => (await import("./diff.js")).addDiffCommand(program),
   apply: async (program) => (await import("./apply.js")).addApplyCommand(program),
   squash: async (program) => (await import("./squash.js")).addSquashCommand(program),
+  mount: async (program) => (await import("./mount.js")).addMountCommand(program),
   serve: async (program) => (await import("./serve/command.js")).addServeCommand(program),
   qemu: async (program) => (await import("./qemu/command.js")).addQemuCommand(program),
   bench: async (program) => (await import("./bench.js")).addBenchCommand(program),

@@ -2,10 +2,10 @@ import { createPageEncoder } from "../../page/create.js";
 import type { EncodedPages } from "../../page/encoder.js";
 import { equalBytes } from "./bytes.js";
 import { visitChanges, type WindowComparison } from "./changes.js";
-import { ImageDigest, LEAF_BYTES } from "./digest.js";
+import { ImageDigest } from "./digest.js";
 import type { PatchHeader, PatchWriter } from "./patch.js";
 import { type Digest, sha256 } from "./sha256.js";
-import { type ImageSource, WINDOW_BYTES } from "./source.js";
+import { type ImageSource, LEAF_BYTES, WINDOW_BYTES } from "./source.js";
 
 const PAGE_BYTES = 4096;
 /** Large batches: nobody waits for the first, and zstd finds more. */

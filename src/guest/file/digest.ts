@@ -1,10 +1,7 @@
 import { hex } from "../../wire/hex.js";
 import { equalBytes } from "./bytes.js";
 import { type Digest, type DigestStream, type Sha256, sha256 } from "./sha256.js";
-import { type ImageSource, WINDOW_BYTES } from "./source.js";
-
-/** A leaf: what is hashed by itself. */
-export const LEAF_BYTES: number = 64 << 10;
+import { type ImageSource, LEAF_BYTES, WINDOW_BYTES } from "./source.js";
 
 const PREFIX = "pageferry image 1\n";
 const ZERO_LEAF = new Uint8Array(LEAF_BYTES);

@@ -6,13 +6,16 @@ import type { ImageSource } from "./source.js";
 export class ImageFile implements ImageSource {
   readonly path: string;
   readonly byteLength: number;
+  /** The same for every opening of a file, as long as it has not changed. */
+  readonly identity: string;
   readonly #file: number;
   readonly #modifiedNs: bigint;
 
   private constructor(path: string, file: number) {
-    const { size, mtimeNs } = fstatSync(file, { bigint: true });
+    const { dev, ino, size, mtimeNs } = fstatSync(file, { bigint: true });
     this.path = path;
     this.byteLength = Number(size);
+    this.identity = [dev, ino, size, mtimeNs].join(" ");
     this.#file = file;
     this.#modifiedNs = mtimeNs;
   }

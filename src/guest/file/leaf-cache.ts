@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { LeafDigests } from "./leaf-digests.js";
+import { leafFolder } from "./leaf-folder.js";
 
 /** The most lists that are kept; the one that was not used the longest goes first. */
 const MAX_ENTRIES = 64;
@@ -14,7 +14,7 @@ const MAX_ENTRIES = 64;
 export class LeafCache {
   readonly #folder: string;
 
-  constructor(folder: string = defaultFolder()) {
+  constructor(folder: string = leafFolder()) {
     this.#folder = folder;
   }
 
@@ -60,10 +60,6 @@ export class LeafCache {
     entries.sort((left, right) => left.usedMs - right.usedMs);
     for (const { name } of entries.slice(0, -MAX_ENTRIES)) await rm(join(this.#folder, name), { force: true });
   }
-}
-
-function defaultFolder(): string {
-  return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "pageferry", "leaves");
 }
 
 /** A file's bytes; undefined where it has another length. */

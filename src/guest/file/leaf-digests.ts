@@ -1,6 +1,6 @@
-import { digestOf, ImageDigest, LEAF_BYTES } from "./digest.js";
+import { digestOf, ImageDigest } from "./digest.js";
 import type { Digest } from "./sha256.js";
-import type { ImageSource } from "./source.js";
+import { type ImageSource, LEAF_BYTES } from "./source.js";
 
 const DIGEST_BYTES = 32;
 

@@ -2,29 +2,13 @@ import * as v from "valibot";
 import { BATCH_HEADER_BYTES, BATCH_MAX_INDEX_BYTES, BATCH_MAX_RESIDUAL_BYTES } from "../../wire/batch.js";
 import type { Checksum } from "../../wire/checksum.js";
 import { WireError } from "../../wire/errors.js";
-import { encodeFrame, FRAME_HEADER_BYTES, FrameParser } from "../../wire/frame.js";
+import { encodeFrame, FrameParser } from "../../wire/frame.js";
 import { GuestError } from "../errors.js";
-import { equalBytes } from "./bytes.js";
+import { BATCH_TYPE, HEADER_BYTES, HEADER_TYPE, isPatch, PATCH_HEADER_BYTES, PATCH_MAGIC } from "./patch-layout.js";
 import { WINDOW_BYTES } from "./source.js";
 
-/*
- * A patch file makes an image of another one:
- *
- *      0   magic: "pageferry patch", line feed
- *     16   frame of type 1, its body 512 bytes: the header, JSON, filled up with spaces
- *    544   frames of type 2: batches of pages, as in src/wire/batch.ts
- *
- * Frames are those of src/wire/frame.ts, on channel 0. Whoever makes a patch lists each page once, in ascending order: that is what makes single pages of it
- * readable. The header stands first, so that the base is checked before anything else, but its digests are
- * known last: it is written in its place at the end. Until then there are zeros, and the file is no patch.
- */
-const MAGIC = new TextEncoder().encode("pageferry patch\n");
-const HEADER_TYPE = 1;
-/** The type of the frames that hold batches. */
-export const BATCH_TYPE = 2;
-const HEADER_BYTES = 512;
-/** What stands before the first batch. */
-export const PATCH_HEADER_BYTES: number = MAGIC.length + FRAME_HEADER_BYTES + HEADER_BYTES;
+export { PATCH_HEADER_BYTES };
+
 /** The types of a patch's frames, each with the most bytes of its body. */
 export const PATCH_FRAMES: ReadonlyMap<number, number> = new Map([
   [HEADER_TYPE, HEADER_BYTES],
@@ -98,8 +82,8 @@ export class PatchWriter {
     const complete = { ...header, batches: this.#batches, patchBytes: this.#end };
     const json = { format: "pageferry patch", version: VERSION, ...complete };
     const body = new TextEncoder().encode(JSON.stringify(json).padEnd(HEADER_BYTES));
-    this.#output.write(MAGIC.length, encodeFrame(this.#checksum, HEADER_TYPE, 0, body));
-    this.#output.write(0, MAGIC);
+    this.#output.write(PATCH_MAGIC.length, encodeFrame(this.#checksum, HEADER_TYPE, 0, body));
+    this.#output.write(0, PATCH_MAGIC);
     return complete;
   }
 }
@@ -117,7 +101,7 @@ export class PatchReader {
   readonly #input: PatchInput;
   readonly #parser: FrameParser;
   readonly #chunk: Uint8Array = new Uint8Array(WINDOW_BYTES);
-  #position: number = MAGIC.length;
+  #position: number = PATCH_MAGIC.length;
 
   constructor(input: PatchInput, checksum: Checksum) {
     this.#input = input;
@@ -142,7 +126,7 @@ export class PatchReader {
   }
 
   #readHeader(): PatchHeader {
-    if (!isPatch(this.#read(0, MAGIC.length))) throw malformed("it does not begin as a patch");
+    if (!isPatch(this.#read(0, PATCH_MAGIC.length))) throw malformed("it does not begin as a patch");
     const frame = this.#nextFrame();
     if (frame?.type !== HEADER_TYPE) throw malformed("it has no header");
     return decodeHeader(frame.body);
@@ -173,11 +157,6 @@ export class PatchReader {
     const chunk = this.#chunk.subarray(0, byteLength);
     return chunk.subarray(0, this.#input.read(position, chunk));
   }
-}
-
-/** Whether bytes begin as a patch does. */
-export function isPatch(bytes: Uint8Array): boolean {
-  return bytes.length >= MAGIC.length && equalBytes(bytes.subarray(0, MAGIC.length), MAGIC);
 }
 
 /** The error for a patch that cannot be applied, whatever its base. */

@@ -1,9 +1,8 @@
 import { GuestError } from "../errors.js";
 import { equalBytes } from "./bytes.js";
-import { LEAF_BYTES } from "./digest.js";
 import type { LeafDigests } from "./leaf-digests.js";
 import { sha256 } from "./sha256.js";
-import type { ImageSource } from "./source.js";
+import { type ImageSource, LEAF_BYTES } from "./source.js";
 
 /** An image of which each 64 KiB are compared with their digest before the first byte of them is given out. */
 export class VerifiedImage implements ImageSource {

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { expect, it } from "vitest";
-import { ImageDigest, LEAF_BYTES } from "../../../src/guest/file/digest.js";
+import { ImageDigest } from "../../../src/guest/file/digest.js";
 import { type Sha256, sha256, webSha256 } from "../../../src/guest/file/sha256.js";
+import { LEAF_BYTES } from "../../../src/guest/file/source.js";
 import { Random } from "../../support/random.js";
 
 const PROVIDERS: readonly (readonly [string, Sha256])[] = [

@@ -1,8 +1,9 @@
 import { loadChecksum } from "../../../wire/checksum.js";
 import { GuestError } from "../../errors.js";
 import { ImageFile } from "../image.js";
-import { isPatch, type PatchHeader, PatchReader } from "../patch.js";
+import { type PatchHeader, PatchReader } from "../patch.js";
 import { PatchFile } from "../patch-file.js";
+import { isPatch, PATCH_MAGIC } from "../patch-layout.js";
 import { PatchFrames } from "./patch-frames.js";
 
 /** A patch of a chain. */
@@ -43,7 +44,7 @@ export class Chain {
     const base = ImageFile.open(basePath);
     const files: PatchFile[] = [];
     try {
-      const start = new Uint8Array(64);
+      const start = new Uint8Array(PATCH_MAGIC.length);
       base.read(0, start);
       if (isPatch(start)) {
         throw new GuestError(

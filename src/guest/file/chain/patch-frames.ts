@@ -2,14 +2,8 @@ import type { Checksum } from "../../../wire/checksum.js";
 import { WireError } from "../../../wire/errors.js";
 import { FIRST_OPTIONAL_TYPE, FRAME_HEADER_BYTES, FrameParser } from "../../../wire/frame.js";
 import { peekFrame } from "../../../wire/frame-at.js";
-import {
-  BATCH_TYPE,
-  malformed,
-  PATCH_FRAMES,
-  PATCH_HEADER_BYTES,
-  type PatchHeader,
-  type PatchInput,
-} from "../patch.js";
+import { malformed, PATCH_FRAMES, type PatchHeader, type PatchInput } from "../patch.js";
+import { BATCH_TYPE, PATCH_HEADER_BYTES } from "../patch-layout.js";
 
 const MAX_FRAME_BYTES = FRAME_HEADER_BYTES + (PATCH_FRAMES.get(BATCH_TYPE) as number);
 

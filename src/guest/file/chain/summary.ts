@@ -1,9 +1,7 @@
+import { DEFAULT_MOST_READS } from "./budget.js";
 import { Chain } from "./chain.js";
 import { ChainReader } from "./chain-reader.js";
 import type { PatchIndex } from "./patch-index.js";
-
-/** The most reads that a page of a mounted chain takes, unless told otherwise. */
-export const DEFAULT_MOST_READS = 4;
 
 /** What one patch of a chain holds. */
 export interface LinkSummary {

@@ -1,5 +1,8 @@
 import { applyPatch } from "../../../../src/guest/file/apply.js";
 import { diffImages } from "../../../../src/guest/file/diff.js";
+import type { PatchHeader } from "../../../../src/guest/file/patch.js";
+import { loadChecksum } from "../../../../src/wire/checksum.js";
+import { encodeFrame, FRAME_HEADER_BYTES } from "../../../../src/wire/frame.js";
 import type { Random } from "../../../support/random.js";
 import { type ImageFolder, imageOf, PAGE_BYTES, successorOf } from "../images.js";
 
@@ -45,4 +48,22 @@ export function hotImages(random: Random, pages: number, patches: number, hot: r
     images.push(next);
   }
   return images;
+}
+
+const HEADER_AT = 32;
+/** Where the batches of a patch begin. */
+export const BATCHES_AT = 544;
+
+/** What a patch says of itself. */
+export function headerOf(patch: Uint8Array): PatchHeader {
+  return JSON.parse(new TextDecoder().decode(patch.subarray(HEADER_AT, BATCHES_AT))) as PatchHeader;
+}
+
+/** A patch with another header, whose checksum is right, before the same batches. */
+export async function forge(patch: Uint8Array, header: Partial<PatchHeader>): Promise<Uint8Array> {
+  const body = new TextEncoder().encode(
+    JSON.stringify({ ...headerOf(patch), ...header }).padEnd(BATCHES_AT - HEADER_AT),
+  );
+  const frame = encodeFrame(await loadChecksum(), 1, 0, body);
+  return Buffer.concat([patch.subarray(0, HEADER_AT - FRAME_HEADER_BYTES), frame, patch.subarray(BATCHES_AT)]);
 }

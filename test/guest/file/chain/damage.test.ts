@@ -8,9 +8,8 @@ import { VerifiedImage } from "../../../../src/guest/file/verified-image.js";
 import { expectSameBytes } from "../../../support/bytes.js";
 import { Random } from "../../../support/random.js";
 import { ImageFolder, PAGE_BYTES } from "../images.js";
-import { chainOf, hotImages, type TestChain } from "./chains.js";
+import { BATCHES_AT, chainOf, hotImages, type TestChain } from "./chains.js";
 
-const FIRST_BATCH_AT = 544;
 const FRAME_HEADER_BYTES = 16;
 const folder = new ImageFolder();
 const chains: Chain[] = [];
@@ -35,8 +34,7 @@ async function refusal(basePath: string, ...patchPaths: readonly string[]): Prom
 function batchesOf(patch: Uint8Array): number[] {
   const starts: number[] = [];
   const view = new DataView(patch.buffer);
-  for (let at = FIRST_BATCH_AT; at < patch.length; at += FRAME_HEADER_BYTES + view.getUint32(at + 4, true))
-    starts.push(at);
+  for (let at = BATCHES_AT; at < patch.length; at += FRAME_HEADER_BYTES + view.getUint32(at + 4, true)) starts.push(at);
   return starts;
 }
 
@@ -159,7 +157,7 @@ describe("a damaged chain", () => {
     );
     const [long, short] = [folder.read("patch-1"), folder.read("p")];
     expect(long.length).not.toBe(short.length);
-    const mixed = Buffer.concat([long.subarray(0, FIRST_BATCH_AT), short.subarray(FIRST_BATCH_AT)]);
+    const mixed = Buffer.concat([long.subarray(0, BATCHES_AT), short.subarray(BATCHES_AT)]);
     folder.write("mixed", mixed);
     expect(await refusal(basePath, folder.at("mixed"))).toMatchObject({ code: "patch-malformed" });
   });

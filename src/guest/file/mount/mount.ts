@@ -1,0 +1,75 @@
+import { GuestError } from "../../errors.js";
+import { FuseFile } from "../../fuse/file.js";
+import type { FuseRead } from "../../fuse/session.js";
+import { nextTurn } from "../../turn.js";
+import { DEFAULT_MOST_READS } from "../chain/budget.js";
+import { ChainSource } from "./chain-source.js";
+import { glanceAtLength } from "./glance.js";
+import { PlainSource } from "./plain-source.js";
+import type { MountSource } from "./source.js";
+
+/** How far the kernel reads ahead: much, since everything is near. */
+const MAX_READ_BYTES = 1 << 20;
+
+/** Options of {@link mountImage}. */
+export interface MountOptions {
+  /** Pages that take more reads than these, each of the base or of one batch of a patch, are decoded before they are read. Default 4. */
+  readonly mostReads?: number | undefined;
+  /** Hears what cannot be read, and what takes long, as sentences. */
+  readonly onNotice: (sentence: string) => void;
+}
+
+/** An image that is mounted as a file. */
+export interface MountedImage {
+  readonly byteLength: number;
+  /** Every page has been decoded that patches change. Rejects where the chain turns out not to be what it says: nothing can be read then. */
+  readonly settled: Promise<void>;
+  /** Takes the file away, also from those who have it open. Calling it again changes nothing. */
+  unmount(): Promise<void>;
+}
+
+/**
+ * Makes a memory image appear as the file `path`: the image `sources[0]`, or what the patches behind it make of it. The file is there at once and read-only; whoever
+ * maps it privately, as virtual machines do, keeps what it writes. Pages are decoded when they are touched, and in the background. What of it is damaged is an I/O
+ * error on the pages that need it, and never wrong bytes. Needs Linux and CAP_SYS_ADMIN. Throws `lazy-unavailable`, `patch-base`, `patch-malformed`, `image`.
+ */
+export async function mountImage(
+  sources: readonly string[],
+  path: string,
+  { mostReads = DEFAULT_MOST_READS, onNotice }: MountOptions,
+): Promise<MountedImage> {
+  const [basePath, ...patchPaths] = sources;
+  if (basePath === undefined) throw new GuestError("argument", "There is nothing to mount.");
+  const mount = async (source: MountSource, length: Promise<number>): Promise<MountedImage> => {
+    try {
+      const byteLength = await length;
+      const onRead = (read: FuseRead): void => source.read(read);
+      const file = await FuseFile.mount({ path, byteLength, maxReadBytes: MAX_READ_BYTES, onRead, onNotice });
+      const unmount = async (): Promise<void> => {
+        await file.unmount();
+        await source.close();
+      };
+      return { byteLength, settled: source.settled, unmount };
+    } catch (error) {
+      await source.close();
+      throw error;
+    }
+  };
+  if (patchPaths.length === 0) {
+    const source = new PlainSource(basePath, MAX_READ_BYTES);
+    return mount(source, source.byteLength);
+  }
+  const length = glanceAtLength(basePath, patchPaths);
+  const source = new ChainSource({ basePath, patchPaths, mostReads }, length, MAX_READ_BYTES, onNotice);
+  if (length === undefined) {
+    source.start();
+    return mount(source, source.byteLength);
+  }
+  const mounting = mount(source, Promise.resolve(length));
+  // What goes wrong is told to those who wait below.
+  mounting.catch(() => {});
+  // mount(8) works while the thread starts.
+  await nextTurn();
+  source.start();
+  return mounting;
+}
