@@ -16,7 +16,7 @@ const MOST_ANSWERED_PAGES = 64;
 /** Pages that go along with one that is asked for before the machine runs. */
 const PAGES_AHEAD = 7;
 /** The most bytes of memory that are pushed in one batch. */
-const MOST_PUSHED_BYTES = 1 << 20;
+const MOST_PUSHED_BYTES = 256 << 10;
 /** Called clean together, as long as nobody waits. */
 const MANY_RUNS = 64;
 /** The weight of the newest batch in what a page is expected to take. */
