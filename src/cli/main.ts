@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
-import { Command } from "commander";
-import { reportFailure } from "./failure.js";
+import type { Command } from "commander";
 
 /** Only the command that is asked for is loaded: loading the others takes longer than many a command runs. */
 const COMMANDS: Readonly<Record<string, (program: Command) => Promise<void>>> = {
@@ -19,22 +18,29 @@ const COMMANDS: Readonly<Record<string, (program: Command) => Promise<void>>> = 
   bench: async (program) => (await import("./bench.js")).addBenchCommand(program),
 };
 
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-  version: string;
-};
-
-// Subcommands take over what is set before they are added.
-const program = new Command("pageferry")
-  .description("Page-transfer engine for live migration.")
-  .version(version)
-  .showHelpAfterError("(add --help for what is possible)")
-  .exitOverride();
-
+const [name = "", ...words] = process.argv.slice(2);
 try {
-  const name = process.argv[2] ?? "";
+  // A mounted file is waited for, and to load what reads command lines takes as long as to mount one: where there is nothing but paths it is not needed.
+  const isPlainMount = name === "mount" && words.length > 1 && words.every((word) => !word.startsWith("-"));
+  if (isPlainMount) await (await import("./mounting.js")).mountUntilEnded(words);
+  else await runCommand();
+} catch (error) {
+  const { reportFailure } = await import("./failure.js");
+  reportFailure(error);
+}
+
+async function runCommand(): Promise<void> {
+  const { Command } = await import("commander");
+  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
+  // Subcommands take over what is set before they are added.
+  const program = new Command("pageferry")
+    .description("Page-transfer engine for live migration.")
+    .version(version)
+    .showHelpAfterError("(add --help for what is possible)")
+    .exitOverride();
   const asked = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   for (const add of asked === undefined ? Object.values(COMMANDS) : [asked]) await add(program);
   await program.parseAsync();
-} catch (error) {
-  reportFailure(error);
 }

@@ -1,3 +1,4 @@
+import { equalBytes } from "./bytes.js";
 import { digestOf, ImageDigest } from "./digest.js";
 import type { Digest } from "./sha256.js";
 import { type ImageSource, LEAF_BYTES } from "./source.js";
@@ -46,6 +47,11 @@ export class LeafDigests {
 
   set(leaf: number, digest: Uint8Array): void {
     this.bytes.set(digest, leaf * DIGEST_BYTES);
+  }
+
+  /** Whether another image, perhaps of another length, has the same bytes there. */
+  isSame(leaf: number, other: LeafDigests): boolean {
+    return leaf * LEAF_BYTES < Math.min(this.byteLength, other.byteLength) && equalBytes(this.of(leaf), other.of(leaf));
   }
 
   /** The image's digest, as hex. */

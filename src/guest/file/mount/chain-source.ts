@@ -27,7 +27,7 @@ export class ChainSource implements MountSource {
   readonly #data: ChainThreadData;
   readonly #expectedBytes: number | undefined;
   readonly #onNotice: (sentence: string) => void;
-  #thread: Worker | undefined;
+  readonly #thread: Worker;
   readonly #buffer: Uint8Array;
   #chain: OpenedChain | undefined;
   #failure: Error | undefined;
@@ -39,7 +39,7 @@ export class ChainSource implements MountSource {
   #settle: () => void = () => {};
   readonly #refusals: ((error: Error) => void)[] = [];
 
-  /** For reads of at most `maxReadBytes` bytes, of an image that is to have `expectedBytes` bytes where that is known. Nothing happens before {@link start}. */
+  /** For reads of at most `maxReadBytes` bytes, of an image that is to have `expectedBytes` bytes where that is known. */
   constructor(
     data: ChainThreadData,
     expectedBytes: number | undefined,
@@ -61,15 +61,9 @@ export class ChainSource implements MountSource {
     // Whoever waits for neither hears of it by the reads.
     this.byteLength.catch(() => {});
     this.settled.catch(() => {});
-  }
-
-  /** Starts the thread: what else there is to start goes first, where it is what others wait for. */
-  start(): void {
-    if (this.#failure !== undefined) return;
-    const thread = new Worker(new URL("chain-thread.js", import.meta.url), { workerData: this.#data });
-    this.#thread = thread;
-    thread.on("message", (message: ChainThreadMessage) => this.#hear(message));
-    thread.on("error", (error) => this.#end(error));
+    this.#thread = new Worker(new URL("chain-thread.js", import.meta.url), { workerData: data });
+    this.#thread.on("message", (message: ChainThreadMessage) => this.#hear(message));
+    this.#thread.on("error", (error) => this.#end(error));
   }
 
   read(read: FuseRead): void {
@@ -81,7 +75,7 @@ export class ChainSource implements MountSource {
 
   async close(): Promise<void> {
     this.#end(new GuestError("image", "The file was unmounted."));
-    await this.#thread?.terminate();
+    await this.#thread.terminate();
     this.#chain?.base.close();
   }
 
@@ -126,7 +120,7 @@ export class ChainSource implements MountSource {
       return;
     }
     // From here on the mount holds the process, as long as there is one.
-    this.#thread?.unref();
+    this.#thread.unref();
     this.#open(byteLength);
     for (const read of this.#early.splice(0)) this.read(read);
   }
@@ -152,7 +146,7 @@ export class ChainSource implements MountSource {
     const firstLeaf = Math.floor(read.offset / LEAF_BYTES);
     const leafCount = Math.ceil((read.offset + read.byteLength) / LEAF_BYTES) - firstLeaf;
     this.#ordered.set(order, read);
-    this.#thread?.postMessage({ order, firstLeaf, leafCount } satisfies DecodeOrder);
+    this.#thread.postMessage({ order, firstLeaf, leafCount } satisfies DecodeOrder);
   }
 
   #answer(read: FuseRead, chain: OpenedChain): void {

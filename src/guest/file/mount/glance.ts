@@ -1,12 +1,15 @@
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { leafFolder } from "../leaf-folder.js";
-import { HEADER_BYTES, PATCH_HEADER_BYTES } from "../patch-layout.js";
 
 /*
  * A file is to be there a few milliseconds after the process: before everything has been loaded that a chain is opened and checked with. So its length is read here, with
  * nothing but what is loaded anyway. Nothing is taken for granted by that: the thread that opens the chain checks all of it, and until then nothing is read.
  */
+
+/** Where the header's JSON stands in a patch: src/guest/file/patch-layout.ts, without what it needs itself. */
+const HEADER_AT = 32;
+const HEADER_END = 544;
 
 interface Glance {
   readonly base: { readonly byteLength: number; readonly digest: string };
@@ -36,12 +39,12 @@ export function glanceAtLength(basePath: string, patchPaths: readonly string[]):
 }
 
 function headerOf(path: string): Glance {
-  const bytes = Buffer.alloc(PATCH_HEADER_BYTES);
+  const bytes = Buffer.alloc(HEADER_END);
   const file = openSync(path, "r");
   try {
     readSync(file, bytes, 0, bytes.length, 0);
   } finally {
     closeSync(file);
   }
-  return JSON.parse(bytes.toString("utf8", PATCH_HEADER_BYTES - HEADER_BYTES)) as Glance;
+  return JSON.parse(bytes.toString("utf8", HEADER_AT)) as Glance;
 }

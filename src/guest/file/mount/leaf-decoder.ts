@@ -54,7 +54,9 @@ export class LeafDecoder {
   isBeyond(leaf: number, mostReads: number): boolean {
     const { reader } = this.#options;
     const { first, end } = this.#pagesOf(leaf);
-    for (let page = first; page < end; page++) if (reader.readsOf(page) > mostReads) return true;
+    for (let page = reader.nextChanged(first); page < end; page = reader.nextChanged(page + 1)) {
+      if (reader.readsOf(page) > mostReads) return true;
+    }
     return false;
   }
 
@@ -69,8 +71,9 @@ export class LeafDecoder {
     const { first, end } = this.#pagesOf(leaf);
     const states = this.#options.states.subarray(first, end);
     const found = new Uint8Array(end - first);
-    if (this.nextChanged(leaf) === leaf) this.#decodeChanged(leaf, first, found);
-    else this.#check(leaf, found);
+    const { baseLeaves, lastLeaves } = this.#options;
+    if (lastLeaves?.isSame(leaf, baseLeaves) || this.nextChanged(leaf) !== leaf) this.#check(leaf, found);
+    else this.#decodeChanged(leaf, first, found);
     // Each of them only now: who reads it in another thread finds the page where it says.
     for (let page = found.length - 1; page >= 0; page--) Atomics.store(states, page, found[page] as number);
   }
@@ -101,34 +104,65 @@ export class LeafDecoder {
   /** A leaf as the base has it. */
   #check(leaf: number, found: Uint8Array): void {
     const { base } = this.#options;
-    found.fill(PageState.base);
-    if (leaf * LEAF_BYTES >= base.byteLength) return;
-    this.#try(leaf * this.#pagesPerLeaf, found.length, () => base.verify(leaf)) ?? found.fill(PageState.failed);
+    const isRight = this.#try(leaf * this.#pagesPerLeaf, found.length, () => base.verify(leaf));
+    found.fill(isRight ? PageState.base : PageState.failed);
   }
 
   #decodeChanged(leaf: number, first: number, found: Uint8Array): void {
-    const { reader, base, lastLeaves } = this.#options;
-    const { pageBytes } = reader;
-    this.#leaf.fill(0);
-    for (let page = 0; page < found.length; page++) {
-      const into = this.#leaf.subarray(page * pageBytes, (page + 1) * pageBytes);
-      const isChanged = reader.nextChanged(first + page) === first + page;
-      const read = (): void =>
-        isChanged ? reader.readPage(first + page, into) : base.read((first + page) * pageBytes, into);
-      const state = isChanged ? PageState.decoded : PageState.base;
-      found[page] = this.#try(first + page, 1, read) === undefined ? PageState.failed : state;
-    }
-    if (!found.includes(PageState.failed)) {
+    const { base, lastLeaves } = this.#options;
+    const expected = lastLeaves?.of(leaf);
+    if (expected === undefined || !base.unchecked(() => this.#isMade(expected, first, found))) {
+      // What it is made of is checked, one by one: now it shows which pages can be had.
+      this.#make(first, found, (page, count, read) => this.#try(page, count, read));
+      const isWhole = !found.includes(PageState.failed);
       const digest = sha256().of(this.#leaf) as Uint8Array;
-      this.#made.set(leaf, digest);
-      const isRight = lastLeaves === undefined || equalBytes(digest, lastLeaves.of(leaf));
-      const complain = (): void => {
-        if (!isRight) throw malformed("it does not make what it promises there");
+      if (isWhole) this.#made.set(leaf, digest);
+      const compare = (): void => {
+        if (expected !== undefined && !equalBytes(digest, expected))
+          throw malformed("it does not make what it promises there");
       };
-      if (this.#try(first, found.length, complain) === undefined) found.fill(PageState.failed);
+      if (isWhole && !this.#try(first, found.length, compare)) found.fill(PageState.failed);
+      this.#hasFaults ||= !isWhole;
     }
-    if (found.includes(PageState.failed)) this.#hasFaults = true;
     this.#spill(first, found);
+  }
+
+  /** Whether the leaf comes to what it is to be: whatever it is made of needs no check of its own then. */
+  #isMade(digest: Uint8Array, first: number, found: Uint8Array): boolean {
+    try {
+      this.#make(first, found, (_page, _count, read) => {
+        read();
+        return true;
+      });
+      return equalBytes(sha256().of(this.#leaf) as Uint8Array, digest);
+    } catch (error) {
+      if (error instanceof GuestError) return false;
+      throw error;
+    }
+  }
+
+  /** Makes the leaf of the base and what patches change of it. `attempt` runs what reads pages, and tells whether they could be had. */
+  #make(
+    first: number,
+    found: Uint8Array,
+    attempt: (firstPage: number, count: number, read: () => void) => boolean,
+  ): void {
+    const { reader, base } = this.#options;
+    const { pageBytes } = reader;
+    const end = first + found.length;
+    const pages = this.#leaf.subarray(0, found.length * pageBytes);
+    const changed: number[] = [];
+    for (let page = reader.nextChanged(first); page < end; page = reader.nextChanged(page + 1)) changed.push(page);
+    this.#leaf.fill(0, pages.length);
+    if (changed.length < found.length) {
+      const isThere = attempt(first, found.length, () => base.read(first * pageBytes, pages));
+      found.fill(isThere ? PageState.base : PageState.failed);
+    }
+    for (const page of changed) {
+      const at = page - first;
+      const into = pages.subarray(at * pageBytes, (at + 1) * pageBytes);
+      found[at] = attempt(page, 1, () => reader.readPage(page, into)) ? PageState.decoded : PageState.failed;
+    }
   }
 
   /** Writes the pages that have been decoded, in runs. */
@@ -142,8 +176,8 @@ export class LeafDecoder {
     }
   }
 
-  /** Returns true, or undefined where the pages cannot be had. */
-  #try(firstPage: number, count: number, work: () => void): true | undefined {
+  /** Whether the pages can be had; where not, somebody hears of it. */
+  #try(firstPage: number, count: number, work: () => void): boolean {
     try {
       work();
       return true;
@@ -152,7 +186,7 @@ export class LeafDecoder {
       const { pageBytes } = this.#options.reader;
       const pages = count === 1 ? `Page ${firstPage}` : `The pages ${firstPage} to ${firstPage + count - 1}`;
       this.#options.onFault(`${pages} (of ${pageBytes} bytes) cannot be read: ${error.message}`);
-      return undefined;
+      return false;
     }
   }
 }

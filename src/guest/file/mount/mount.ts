@@ -1,11 +1,9 @@
 import { GuestError } from "../../errors.js";
 import { FuseFile } from "../../fuse/file.js";
 import type { FuseRead } from "../../fuse/session.js";
-import { nextTurn } from "../../turn.js";
 import { DEFAULT_MOST_READS } from "../chain/budget.js";
-import { ChainSource } from "./chain-source.js";
 import { glanceAtLength } from "./glance.js";
-import { PlainSource } from "./plain-source.js";
+import { LateSource } from "./late-source.js";
 import type { MountSource } from "./source.js";
 
 /** How far the kernel reads ahead: much, since everything is near. */
@@ -40,36 +38,36 @@ export async function mountImage(
 ): Promise<MountedImage> {
   const [basePath, ...patchPaths] = sources;
   if (basePath === undefined) throw new GuestError("argument", "There is nothing to mount.");
-  const mount = async (source: MountSource, length: Promise<number>): Promise<MountedImage> => {
-    try {
-      const byteLength = await length;
-      const onRead = (read: FuseRead): void => source.read(read);
-      const file = await FuseFile.mount({ path, byteLength, maxReadBytes: MAX_READ_BYTES, onRead, onNotice });
-      const unmount = async (): Promise<void> => {
-        await file.unmount();
-        await source.close();
-      };
-      return { byteLength, settled: source.settled, unmount };
-    } catch (error) {
+  const length = patchPaths.length === 0 ? undefined : glanceAtLength(basePath, patchPaths);
+  const source = new LateSource(openSource(basePath, patchPaths, length, mostReads, onNotice));
+  try {
+    // Where the length is known already, the file is mounted while the source is loaded.
+    const byteLength = length ?? (await source.byteLength);
+    const onRead = (read: FuseRead): void => source.read(read);
+    const file = await FuseFile.mount({ path, byteLength, maxReadBytes: MAX_READ_BYTES, onRead, onNotice });
+    const unmount = async (): Promise<void> => {
+      await file.unmount();
       await source.close();
-      throw error;
-    }
-  };
+    };
+    return { byteLength, settled: source.settled, unmount };
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+/** Here is the place for what comes from elsewhere, by its address. */
+async function openSource(
+  basePath: string,
+  patchPaths: readonly string[],
+  expectedBytes: number | undefined,
+  mostReads: number,
+  onNotice: (sentence: string) => void,
+): Promise<MountSource> {
   if (patchPaths.length === 0) {
-    const source = new PlainSource(basePath, MAX_READ_BYTES);
-    return mount(source, source.byteLength);
+    const { PlainSource } = await import("./plain-source.js");
+    return new PlainSource(basePath, MAX_READ_BYTES);
   }
-  const length = glanceAtLength(basePath, patchPaths);
-  const source = new ChainSource({ basePath, patchPaths, mostReads }, length, MAX_READ_BYTES, onNotice);
-  if (length === undefined) {
-    source.start();
-    return mount(source, source.byteLength);
-  }
-  const mounting = mount(source, Promise.resolve(length));
-  // What goes wrong is told to those who wait below.
-  mounting.catch(() => {});
-  // mount(8) works while the thread starts.
-  await nextTurn();
-  source.start();
-  return mounting;
+  const { ChainSource } = await import("./chain-source.js");
+  return new ChainSource({ basePath, patchPaths, mostReads }, expectedBytes, MAX_READ_BYTES, onNotice);
 }
