@@ -71,8 +71,7 @@ export class LeafDecoder {
     const { first, end } = this.#pagesOf(leaf);
     const states = this.#options.states.subarray(first, end);
     const found = new Uint8Array(end - first);
-    const { baseLeaves, lastLeaves } = this.#options;
-    if (lastLeaves?.isSame(leaf, baseLeaves) || this.nextChanged(leaf) !== leaf) this.#check(leaf, found);
+    if (this.#isOfBase(leaf)) this.#check(leaf, found);
     else this.#decodeChanged(leaf, first, found);
     // Each of them only now: who reads it in another thread finds the page where it says.
     for (let page = found.length - 1; page >= 0; page--) Atomics.store(states, page, found[page] as number);
@@ -101,6 +100,12 @@ export class LeafDecoder {
     return { first, end: Math.min(first + this.#pagesPerLeaf, this.#options.reader.pageCount) };
   }
 
+  /** What patches say is asked only where the digests are not known, which cannot lie. */
+  #isOfBase(leaf: number): boolean {
+    const { baseLeaves, lastLeaves } = this.#options;
+    return lastLeaves === undefined ? this.nextChanged(leaf) !== leaf : lastLeaves.isSame(leaf, baseLeaves);
+  }
+
   /** A leaf as the base has it. */
   #check(leaf: number, found: Uint8Array): void {
     const { base } = this.#options;
@@ -112,19 +117,23 @@ export class LeafDecoder {
     const { base, lastLeaves } = this.#options;
     const expected = lastLeaves?.of(leaf);
     if (expected === undefined || !base.unchecked(() => this.#isMade(expected, first, found))) {
-      // What it is made of is checked, one by one: now it shows which pages can be had.
+      // What it is made of is checked, one by one: now it shows what is wrong.
       this.#make(first, found, (page, count, read) => this.#try(page, count, read));
-      const isWhole = !found.includes(PageState.failed);
-      const digest = sha256().of(this.#leaf) as Uint8Array;
-      if (isWhole) this.#made.set(leaf, digest);
-      const compare = (): void => {
-        if (expected !== undefined && !equalBytes(digest, expected))
-          throw malformed("it does not make what it promises there");
-      };
-      if (isWhole && !this.#try(first, found.length, compare)) found.fill(PageState.failed);
-      this.#hasFaults ||= !isWhole;
+      if (found.includes(PageState.failed)) this.#hasFaults = true;
+      else this.#compare(leaf, first, found, expected);
+      // Where the digest is known nothing is given out that has not been compared with it.
+      if (expected !== undefined && found.includes(PageState.failed)) found.fill(PageState.failed);
     }
     this.#spill(first, found);
+  }
+
+  #compare(leaf: number, first: number, found: Uint8Array, expected: Uint8Array | undefined): void {
+    const digest = sha256().of(this.#leaf) as Uint8Array;
+    this.#made.set(leaf, digest);
+    const isRight = this.#try(first, found.length, () => {
+      if (!equalBytes(digest, expected ?? digest)) throw malformed("it does not make what it promises there");
+    });
+    if (!isRight) found.fill(PageState.failed);
   }
 
   /** Whether the leaf comes to what it is to be: whatever it is made of needs no check of its own then. */
