@@ -108,8 +108,15 @@ async function salvage(guest: Guest, state: Uint8Array, { salvage: folder }: Mig
 
 async function follow(migration: Migration): Promise<MigrationReport> {
   const bar = await createProgressBar("Sending");
+  let isTold = false;
   try {
-    for await (const progress of migration) bar.update(migrationUpdate(progress));
+    for await (const progress of migration) {
+      bar.update(migrationUpdate(progress));
+      // On a terminal the bar says so.
+      if (progress.phase === "serving" && !isTold && !process.stdout.isTTY)
+        console.log("It runs there; its memory follows.");
+      isTold ||= progress.phase === "serving";
+    }
   } finally {
     bar.end();
   }

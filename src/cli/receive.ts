@@ -19,7 +19,7 @@ import {
   timeoutMsOf,
 } from "./network.js";
 import { Policy } from "./policy.js";
-import { arrivalSentence, describeArrival, type ReceivingOptions, serveDestination } from "./receiving.js";
+import { arrivalSentence, describeArrival, type ReceivingOptions, serveDestination, tellRunning } from "./receiving.js";
 
 interface ReceiveOptions extends ReceivingOptions {
   readonly into?: string;
@@ -71,6 +71,7 @@ async function receive(options: ReceiveOptions): Promise<void> {
     memoryLimitBytes,
     timeoutMs: timeoutMsOf(options),
     lostAfterMs: patienceOf(options),
+    onRunning: tellRunning,
   });
   const running: Host[] = [];
   try {

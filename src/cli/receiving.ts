@@ -1,4 +1,4 @@
-import type { Arrival } from "../migration/arrival.js";
+import type { Arrival, RunningArrival } from "../migration/arrival.js";
 import type { Destination } from "../migration/destination.js";
 import type { MigrationError } from "../migration/errors.js";
 import { LostArrival } from "../migration/lost.js";
@@ -72,6 +72,11 @@ async function salvage(lost: LostArrival, { salvage: folder = "." }: ReceivingOp
   } catch (error) {
     console.error(`pageferry: What there is of its memory could not be written: ${(error as Error).message}`);
   }
+}
+
+/** Tells that a machine runs before its memory is there. */
+export function tellRunning({ machine }: RunningArrival, isFollowed: boolean): void {
+  if (isFollowed) console.log(`${machine.name} (${machine.kind}) runs here; its memory follows.`);
 }
 
 /** An arrival as `--json` prints it. */

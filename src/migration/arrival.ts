@@ -42,8 +42,8 @@ export interface DestinationOptions {
    * that is lost for good is not waited for.
    */
   readonly lostAfterMs?: number;
-  /** Hears that a machine runs, as soon as it does; its memory may follow. */
-  readonly onRunning?: (arriving: RunningArrival) => void;
+  /** Hears that a machine runs, as soon as it does, and whether its memory follows. */
+  readonly onRunning?: (arriving: RunningArrival, isFollowed: boolean) => void;
 }
 
 /** A machine that runs here, whether its memory is there or follows. */
@@ -178,7 +178,8 @@ export class ArrivalSession {
     this.#starting = ofHost(() => host.start());
     await this.#starting;
     onRunning();
-    this.#options.onRunning({ machine: this.#announcement.machine, peer: this.#channel.connection.peer, host });
+    const running = { machine: this.#announcement.machine, peer: this.#channel.connection.peer, host };
+    this.#options.onRunning(running, this.#client !== undefined);
     await this.#sent(this.#channel.send("running", {})).catch(() => {});
   }
 

@@ -414,6 +414,18 @@ describe("a hostile destination", () => {
     expect(await migrateTo(endless, { signal: cancellation.signal })).toBe("cancelled");
   });
 
+  /** Lets a machine come that is to run before its memory is there. */
+  async function untilSwitchOver(destination: Channel): Promise<void> {
+    await expectFrame(destination, TIMEOUT_MS, FrameType.announce);
+    await destination.send("accept", { hasBase: false, isLazy: true });
+    const { probe, batch, switchOver } = FrameType;
+    for (;;) {
+      const { type } = await expectFrame(destination, TIMEOUT_MS, probe, batch, switchOver);
+      if (type === switchOver) return;
+      if (type === probe) await destination.send("probed", {});
+    }
+  }
+
   it.each([
     ["before the machine is to run there", encodePageRuns([{ firstPage: 0, pageCount: 1 }])],
     ["that are none", [new Uint8Array(0), new Uint8Array(7)]],
@@ -426,10 +438,7 @@ describe("a hostile destination", () => {
 
   it("wants pages that the machine has not, when it is to run there", async () => {
     const greedy: Defence = async (destination) => {
-      await expectFrame(destination, TIMEOUT_MS, FrameType.announce);
-      await destination.send("accept", { hasBase: false, isLazy: true });
-      await expectFrame(destination, TIMEOUT_MS, FrameType.batch);
-      await expectFrame(destination, TIMEOUT_MS, FrameType.switchOver);
+      await untilSwitchOver(destination);
       const [body] = encodePageRuns([{ firstPage: pages, pageCount: 1 }]);
       await destination.sendBytes(FrameType.wanted, body as Uint8Array);
     };
@@ -440,10 +449,7 @@ describe("a hostile destination", () => {
     const [body] = encodePageRuns([{ firstPage: 0, pageCount: pages }]) as [Uint8Array];
     let batches = 0;
     const greedy: Defence = async (destination) => {
-      await expectFrame(destination, TIMEOUT_MS, FrameType.announce);
-      await destination.send("accept", { hasBase: false, isLazy: true });
-      await expectFrame(destination, TIMEOUT_MS, FrameType.batch);
-      await expectFrame(destination, TIMEOUT_MS, FrameType.switchOver);
+      await untilSwitchOver(destination);
       for (let times = 0; times < 5000; times++) {
         await destination.sendBytes(FrameType.wanted, body);
         if (times % 100 === 0) await new Promise((resolve) => setImmediate(resolve));

@@ -14,7 +14,13 @@ import {
   patienceOf,
   timeoutMsOf,
 } from "../network.js";
-import { arrivalSentence, describeArrival, type ReceivingOptions, serveDestination } from "../receiving.js";
+import {
+  arrivalSentence,
+  describeArrival,
+  type ReceivingOptions,
+  serveDestination,
+  tellRunning,
+} from "../receiving.js";
 
 interface QemuReceiveOptions extends ReceivingOptions {
   readonly qmp?: string;
@@ -87,6 +93,7 @@ async function receive(commandLine: readonly string[], options: QemuReceiveOptio
     memoryLimitBytes: memoryLimit,
     timeoutMs: timeoutMsOf(options),
     lostAfterMs: patienceOf(options),
+    onRunning: tellRunning,
   });
   try {
     await receiveMachines(destination, served === undefined ? options : { ...options, once: true }, json);
