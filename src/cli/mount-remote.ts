@@ -7,34 +7,32 @@ import { connectWebSocket } from "../transport/websocket-server.js";
 import { CommandError, ExitCode } from "./exit-codes.js";
 import { formatBytes, formatMs } from "./units.js";
 
-/** How a remote image is mounted. */
-export interface RemoteMountOptions {
-  /** `ws://HOST:PORT/images/NAME#TOKEN`, or `wss://…` through a server that does TLS. */
-  readonly address: string;
-  /** Where it appears. */
-  readonly file: string;
-  /** Ends the mount. */
-  readonly signal: AbortSignal;
-  readonly onNotice: (sentence: string) => void;
-}
-
 const TIMEOUT_MS = 30_000;
 
-/** Whether an argument is the address of an image at a `pageferry serve`. */
-export function isRemoteImage(text: string): boolean {
-  return /^wss?:\/\//.test(text);
-}
-
-/** Lets an image of another machine appear as a file until the signal. Its pages are fetched when they are touched, and all others in the background. */
-export async function mountRemoteImage({ address, file, signal, onNotice }: RemoteMountOptions): Promise<void> {
+/**
+ * Lets an image at a `pageferry serve` (`ws://HOST:PORT/images/NAME#TOKEN`, or `wss://…` through a server that does TLS) appear as a file until the user
+ * ends it. Its pages are fetched when they are touched, and all others in the background.
+ */
+export async function mountRemoteImage([address = "", file, ...more]: readonly string[]): Promise<void> {
+  if (file === undefined || more.length > 0) {
+    throw new CommandError(
+      ExitCode.usage,
+      "An image of another machine is mounted alone: its address, and where it shall appear.",
+    );
+  }
   const { url, token } = readAddress(address);
+  const ended = new Promise<void>((resolve) => {
+    for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => resolve());
+  });
+  let isEnded = false;
+  const onNotice = (sentence: string): void => console.error(`pageferry: ${sentence}`);
   const host = new LazyImageHost({ path: file, onNotice });
   const destination = new Destination({
     host: () => host,
     authorise: ({ machine }) => machine.kind === "file" || "Only memory images are wanted here.",
     memoryLimitBytes: Number.MAX_SAFE_INTEGER,
     timeoutMs: TIMEOUT_MS,
-    onRunning: ({ machine }) => console.log(`${file} is there: ${sizeOf(machine.regions)}, fetched as it is touched.`),
+    onRunning: ({ machine }) => console.log(`ready: ${file}, ${sizeOf(machine.regions)} of ${url}`),
   });
   const connection = await resumableConnect(() => connectWebSocket(url, token === "" ? {} : { token }), {
     // Whoever reads waits meanwhile, as long as it takes.
@@ -43,7 +41,6 @@ export async function mountRemoteImage({ address, file, signal, onNotice }: Remo
   // Nothing else keeps this process when all is there.
   const life = setInterval(() => {}, MAX_TIMER_MS);
   try {
-    const ended = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
     const fetching = destination.receive(connection).then(
       (arrival) => {
         if (arrival === undefined) return;
@@ -51,11 +48,12 @@ export async function mountRemoteImage({ address, file, signal, onNotice }: Remo
         console.log(`All of it is there and verified: ${formatBytes(receivedBytes)} in ${formatMs(totalTimeMs)}.`);
       },
       (error: MigrationError) => {
-        if (!signal.aborted) throw new CommandError(ExitCode.failed, `The image cannot be fetched: ${error.message}`);
+        if (!isEnded) throw new CommandError(ExitCode.failed, `The image cannot be fetched: ${error.message}`);
       },
     );
     await Promise.race([ended, fetching.then(() => ended)]);
   } finally {
+    isEnded = true;
     clearInterval(life);
     connection.abort(new Error("The file was unmounted."));
     await host.discard();

@@ -12,7 +12,10 @@ export function addMountCommand(program: Command): void {
   program
     .command("mount")
     .description("make a memory image, or what patches make of it, appear as a file at once (Linux, root)")
-    .argument("<image>", "a memory image: the guest's RAM as it is")
+    .argument(
+      "<image>",
+      "a memory image: the guest's RAM as it is; or ws://HOST:PORT/images/NAME#TOKEN, one of `pageferry serve`",
+    )
     .argument("<patch-or-file...>", "what `pageferry diff` made of it, in order; and where the file shall appear")
     .addOption(readsOption(`how many reads a page may take when it is touched (default: ${DEFAULT_MOST_READS})`))
     .addHelpText(

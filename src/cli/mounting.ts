@@ -3,6 +3,7 @@ import { formatBytes } from "./units.js";
 
 /** What `pageferry mount` does, and nothing that it does not need: of some paths the last one is where the others appear, until the user ends it. */
 export async function mountUntilEnded(paths: readonly string[], mostReads?: number): Promise<void> {
+  if (/^wss?:/.test(paths[0] as string)) return await (await import("./mount-remote.js")).mountRemoteImage(paths);
   const sources = paths.slice(0, -1);
   const path = paths.at(-1) as string;
   const mounted = await mountImage(sources, path, {
