@@ -10,6 +10,8 @@ const HOT_CHANGES = 3000;
 const COLD_CHANGES = 2000;
 const NEW_PAGES = 500;
 const RUN_BYTES = 32;
+/** What is allocated together changes together. */
+const RUN_PAGES = 10;
 const SEED = 20261126;
 
 /** A base image and patches in files, and the last image to compare with. */
@@ -44,8 +46,14 @@ export async function writeChain(folder: string, byteLength: number, patches: nu
   let before = basePath;
   for (let patch = 1; patch <= patches; patch++) {
     for (let done = 0; done < HOT_CHANGES; done++) change(random(HOT_PAGES));
-    for (let done = 0; done < COLD_CHANGES; done++) change(random(pageCount));
-    for (let done = 0; done < NEW_PAGES; done++) renew(random(pageCount));
+    for (let done = 0; done < COLD_CHANGES; done += RUN_PAGES) {
+      const first = random(pageCount - RUN_PAGES);
+      for (let page = first; page < first + RUN_PAGES; page++) change(page);
+    }
+    for (let done = 0; done < NEW_PAGES; done += RUN_PAGES) {
+      const first = random(pageCount - RUN_PAGES);
+      for (let page = first; page < first + RUN_PAGES; page++) renew(page);
+    }
     const next = join(folder, `${patch}.raw`);
     await writeFile(next, image);
     const path = join(folder, `${patch}.patch`);

@@ -6,7 +6,7 @@ import { LeafCache } from "../../../../src/guest/file/leaf-cache.js";
 import { expectSameBytes } from "../../../support/bytes.js";
 import { Random } from "../../../support/random.js";
 import { ImageFolder, PAGE_BYTES } from "../images.js";
-import { chainOf, hotImages, randomImages } from "./chains.js";
+import { chainOf, forge, hotImages, randomImages } from "./chains.js";
 
 const folder = new ImageFolder();
 afterAll(() => folder.remove());
@@ -27,6 +27,17 @@ describe("squashPatches", () => {
       const again = await summarizeChain(basePath, [folder.at("squashed")]);
       expect(again.patches[0]).toMatchObject({ changedPages: report.changedPages, alivePages: report.changedPages });
     }
+  });
+
+  it("refuses a patch that does not make what it promises, though all its checksums are right", async () => {
+    const { basePath, patchPaths } = await chainOf(folder, hotImages(new Random(2), 50, 2, [3, 4, 20]));
+    const next = { byteLength: 50 * PAGE_BYTES, digest: "ab".repeat(32) };
+    folder.write("patch-2", await forge(folder.read("patch-2"), { next }));
+    await expect(squashPatches(basePath, patchPaths, folder.at("out"))).rejects.toMatchObject({
+      code: "patch-malformed",
+      message: expect.stringContaining("it does not make the image that it promises"),
+    });
+    expect(folder.names()).not.toContain("out");
   });
 
   it("leaves nothing where the base is another, a patch is damaged, or the name is taken", async () => {
