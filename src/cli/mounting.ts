@@ -24,7 +24,7 @@ export async function mountUntilEnded(paths: readonly string[], mostReads?: numb
 function ending(): Promise<void> {
   return new Promise((resolve, reject) => {
     // For good: once there is no listener, the mount itself ends the process on a signal.
-    for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => resolve());
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => resolve());
     process.once("beforeExit", () => reject(new Error("The file was unmounted by somebody else.")));
   });
 }

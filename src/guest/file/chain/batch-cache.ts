@@ -30,6 +30,11 @@ export class BatchCache {
     return residual;
   }
 
+  clear(): void {
+    this.#residuals.clear();
+    this.#bytes = 0;
+  }
+
   #set(key: string, residual: Uint8Array): void {
     this.#residuals.set(key, residual);
     this.#bytes += residual.length;

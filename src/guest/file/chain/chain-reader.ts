@@ -143,6 +143,11 @@ export class ChainReader implements ImageSource {
     }
   }
 
+  /** Gives back the memory of batches; those that are needed again are read again. */
+  forgetBatches(): void {
+    this.#cache.clear();
+  }
+
   checkUnchanged(): void {
     this.#base.checkUnchanged();
   }

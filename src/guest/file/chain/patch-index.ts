@@ -20,7 +20,8 @@ export class PatchIndex {
   /** What is wrong with the first damaged batch. */
   readonly damage: GuestError | undefined;
 
-  private constructor(places: Places, lost: readonly PageRange[], damage: GuestError | undefined) {
+  /** Use {@link PatchIndex.read}. */
+  constructor(places: Places, lost: readonly PageRange[], damage: GuestError | undefined) {
     this.places = places;
     this.lost = lost;
     this.damage = damage;
@@ -58,10 +59,6 @@ export class PatchIndex {
     }
     if (!frames.isWhole) builder.skip(malformed("where one of its batches ends is not certain"));
     return builder.finish(header, pageCount);
-  }
-
-  static of(places: Places, lost: readonly PageRange[], damage: GuestError | undefined): PatchIndex {
-    return new PatchIndex(places, lost, damage);
   }
 
   /** Whether a page that has no place may be in a damaged batch. */
@@ -131,7 +128,7 @@ class IndexBuilder implements BatchVisitor {
     if (this.#damage === undefined && this.#places.count !== changedPages) {
       throw malformed("it does not have as many pages as it says");
     }
-    return PatchIndex.of(this.#places, this.#lost, this.#damage);
+    return new PatchIndex(this.#places, this.#lost, this.#damage);
   }
 
   #begin(page: number): void {

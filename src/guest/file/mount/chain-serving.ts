@@ -66,6 +66,7 @@ async function serve(): Promise<void> {
   } else if (leaves !== lastLeaves) {
     await cache.keep(leaves);
   }
+  reader.forgetBatches();
   tell({ kind: "settled" });
 }
 

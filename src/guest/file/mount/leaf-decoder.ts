@@ -30,8 +30,8 @@ export class LeafDecoder {
   readonly #options: LeafDecoderOptions;
   readonly #pagesPerLeaf: number;
   readonly #leaf = new Uint8Array(LEAF_BYTES);
-  /** The digests of the last image's leaves, as far as they have been made. */
-  readonly #made: LeafDigests;
+  /** The digests of the last image's leaves, as far as they have been made; where they are known they need not be. */
+  readonly #made: LeafDigests | undefined;
   /** Whether a changed leaf cannot be read whole. */
   #hasFaults = false;
 
@@ -39,7 +39,7 @@ export class LeafDecoder {
     const { byteLength, pageBytes } = options.reader;
     this.#options = options;
     this.#pagesPerLeaf = LEAF_BYTES / pageBytes;
-    this.#made = new LeafDigests(byteLength);
+    this.#made = options.lastLeaves === undefined ? new LeafDigests(byteLength) : undefined;
     this.leafCount = Math.ceil(byteLength / LEAF_BYTES);
   }
 
@@ -83,16 +83,17 @@ export class LeafDecoder {
    */
   async finish(digest: string): Promise<LeafDigests | undefined> {
     const { lastLeaves, baseLeaves } = this.#options;
-    if (lastLeaves !== undefined) return lastLeaves;
+    const made = this.#made;
+    if (made === undefined) return lastLeaves;
     if (this.#hasFaults) return undefined;
     const zeros = sha256().of(new Uint8Array(LEAF_BYTES)) as Uint8Array;
     for (let leaf = 0, changed = this.nextChanged(0); leaf < this.leafCount; leaf++) {
       if (leaf > changed) changed = this.nextChanged(leaf);
       if (leaf === changed) continue;
-      this.#made.set(leaf, leaf * LEAF_BYTES < baseLeaves.byteLength ? baseLeaves.of(leaf) : zeros);
+      made.set(leaf, leaf * LEAF_BYTES < baseLeaves.byteLength ? baseLeaves.of(leaf) : zeros);
     }
-    if ((await this.#made.root()) !== digest) throw malformed("it does not make the image that it promises");
-    return this.#made;
+    if ((await made.root()) !== digest) throw malformed("it does not make the image that it promises");
+    return made;
   }
 
   #pagesOf(leaf: number): { readonly first: number; readonly end: number } {
@@ -129,7 +130,7 @@ export class LeafDecoder {
 
   #compare(leaf: number, first: number, found: Uint8Array, expected: Uint8Array | undefined): void {
     const digest = sha256().of(this.#leaf) as Uint8Array;
-    this.#made.set(leaf, digest);
+    this.#made?.set(leaf, digest);
     const isRight = this.#try(first, found.length, () => {
       if (!equalBytes(digest, expected ?? digest)) throw malformed("it does not make what it promises there");
     });

@@ -15,5 +15,5 @@ export const PageState: {
 });
 export type PageState = (typeof PageState)[keyof typeof PageState];
 
-/** The most pages of a mounted image: a byte of memory each, as soon as its neighbourhood is touched. */
-export const MAX_MOUNTED_PAGES: number = 2 ** 28;
+/** The most pages of a mounted image, which take a byte each: 256 GiB. */
+export const MAX_MOUNTED_PAGES: number = 2 ** 26;
