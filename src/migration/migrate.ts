@@ -11,7 +11,8 @@ import { type MigrateOptions, migrateOptions } from "./options.js";
 import type { Forecast } from "./prediction.js";
 import { type Progress, ProgressStream, TimeLeft } from "./progress.js";
 import type { MigrationOutcome, MigrationReport, PostcopyReport, RoundReport } from "./report.js";
-import { type MeasuredRound, type RoundProgress, Source } from "./source.js";
+import type { MeasuredRound } from "./round-measure.js";
+import { type RoundProgress, Source } from "./source.js";
 import { type SourceState, SourceStates } from "./state.js";
 import { STRATEGIES, type Steps } from "./strategy.js";
 

@@ -12,35 +12,29 @@ import { hex } from "../wire/hex.js";
 import { decodeMessage, FrameType } from "../wire/messages.js";
 import { encodePageRuns, type PageRun } from "../wire/page-runs.js";
 import { Channel } from "./channel.js";
-import { allocatedPages, draw, sampleDirtyRate } from "./dirty-sample.js";
+import { allocatedPages, draw } from "./dirty-sample.js";
 import type { MigrationError } from "./errors.js";
 import { digestOf, drawFingerprintSeed, loadDigest, sha256, zeroFingerprints } from "./fingerprints.js";
+import { forecastPrecopy } from "./forecast.js";
 import { Inbox } from "./inbox.js";
 import { MemoryLayout } from "./layout.js";
 import { LinkMeter } from "./link.js";
 import type { MigrateOptions } from "./options.js";
 import { PageServer, type ServedPages } from "./page-server.js";
-import { type Forecast, predictConvergence } from "./prediction.js";
+import type { Forecast } from "./prediction.js";
 import { type MeasuredLink, probeLink } from "./probe.js";
 import { PushWindow } from "./push-window.js";
-import type { RoundReport } from "./report.js";
+import { type MeasuredRound, RoundMeasure } from "./round-measure.js";
 import { DirtyScanner } from "./scanner.js";
 
 /** A destination that hears nothing for so long is told that the source is alive. */
 const ALIVE_AFTER_MS = 1000;
-
-/** What a first round usually takes of the memory that is in use, and how fast memory is scanned: for a forecast. */
-const USUAL_SHARE = 0.4;
-const USUAL_SCAN_BYTES_PER_SECOND = 4e9;
 
 /** As many as a state of CPU and devices may have. */
 const REHEARSED_PAGES = 128;
 
 /** While the machine runs, others on this thread, such as its emulator, get their turn after so much work. */
 const TURN_MS = 4;
-
-/** A round as it was measured; what was decided at its end is not known yet. */
-export type MeasuredRound = Omit<RoundReport, "dirtyPagesPerSecond" | "expectedDowntimeMs" | "decision">;
 
 /** The memory that followed the machine, from the pause on. */
 export interface ServedRound {
@@ -167,8 +161,9 @@ export class Source {
   }
 
   /** Before anything of the machine is sent over it. */
-  async #measureLink(): Promise<void> {
+  async #measureLink(): Promise<MeasuredLink> {
     this.#probed = await probeLink(this.#channel, this.#inbox);
+    return this.#probed;
   }
 
   /** Measures the link, and sends some pages while the machine still runs: nothing is done for the first time, and slowly, while it stands still. */
@@ -181,23 +176,9 @@ export class Source {
     await this.#sendBatches();
   }
 
-  /** What a pre-copy would come to, by a look at the guest's writes and at the link; nothing of the machine is sent. */
-  async forecast({ downtimeLimitMs, maxTimeMs, maxRounds }: MigrateOptions): Promise<Forecast> {
-    const { pageBytes } = this.#layout;
-    const sample = await sampleDirtyRate(this.#guest, this.#layout);
-    await this.#measureLink();
-    const link = this.#probed as MeasuredLink;
-    const memoryBytes = sample.allocatedPages * pageBytes;
-    return predictConvergence({
-      ...sample,
-      firstRoundBytes: memoryBytes * USUAL_SHARE,
-      linkBytesPerSecond: link.bytesPerSecond,
-      roundTripMs: link.roundTripMs,
-      scanMs: ((memoryBytes / USUAL_SCAN_BYTES_PER_SECOND) * 1000) / this.pausedSpeedup,
-      downtimeLimitMs,
-      maxTimeMs,
-      maxRounds,
-    });
+  /** What a pre-copy would come to; nothing of the machine is sent. */
+  async forecast(options: MigrateOptions): Promise<Forecast> {
+    return await forecastPrecopy(this.#guest, this.#layout, await this.#measureLink(), this.pausedSpeedup, options);
   }
 
   /** Scans all memory once and sends what is not at the destination; the destination has confirmed all of it at the end. */
@@ -281,9 +262,8 @@ export class Source {
     await this.#send(this.#channel.send("allSent", { digest }));
     await this.#inbox.expect(FrameType.allHere);
     const { served } = server;
-    measure.dirty = served.requested + served.pushed;
-    const round = { ...this.#endRound(measure), linkBytesPerSecond: window.bytesPerSecond };
-    return { round, digest, served };
+    measure.pagesDirty = served.requested + served.pushed;
+    return { round: this.#endRound(measure, window.bytesPerSecond), digest, served };
   }
 
   /** Gives the machine away. From the call on it may run at the destination. */
@@ -335,7 +315,7 @@ export class Source {
     return fingerprints;
   }
 
-  async #sendDirtyPages(isRunning: boolean): Promise<Measure> {
+  async #sendDirtyPages(isRunning: boolean): Promise<RoundMeasure> {
     const scanner = this.#scanner as DirtyScanner;
     const measure = this.#beginMeasure();
     let turnMs = performance.now();
@@ -346,7 +326,7 @@ export class Source {
       if (this.#round > 0) this.#heatUp(firstPage, pages.length / this.#layout.pageBytes);
     });
     for await (const { pageCount, dirty } of windows) {
-      measure.dirty += dirty;
+      measure.pagesDirty += dirty;
       pagesScanned += pageCount;
       await this.#sendBatches();
       this.#onProgress({ round: this.#round, pagesScanned });
@@ -416,31 +396,14 @@ export class Source {
     await this.#inbox.guard(sending);
   }
 
-  #beginMeasure(): Measure {
-    return { startMs: performance.now(), scanMs: 0, dirty: 0, bytesSent: this.bytesSent, encoded: this.encoded };
+  #beginMeasure(): RoundMeasure {
+    return new RoundMeasure({ bytesSent: this.bytesSent, encoded: this.encoded });
   }
 
-  #endRound({ startMs, scanMs, dirty, bytesSent, encoded: before }: Measure): MeasuredRound {
-    const { zero, fill, dup, delta, novel, unchanged, residualBytes } = this.encoded;
-    return {
-      round: this.#round++,
-      durationMs: performance.now() - startMs,
-      scanMs,
-      pagesScanned: this.#layout.memoryPages,
-      pagesDirty: dirty,
-      pagesByClass: {
-        zero: zero - before.zero,
-        fill: fill - before.fill,
-        dup: dup - before.dup,
-        delta: delta - before.delta,
-        novel: novel - before.novel,
-        unchanged: unchanged - before.unchanged,
-      },
-      rawBytes: dirty * this.#layout.pageBytes,
-      residualBytes: residualBytes - before.residualBytes,
-      transferredBytes: this.bytesSent - bytesSent,
-      linkBytesPerSecond: this.link.bytesPerSecond,
-    };
+  #endRound(measure: RoundMeasure, linkBytesPerSecond: number = this.link.bytesPerSecond): MeasuredRound {
+    const { memoryPages, pageBytes } = this.#layout;
+    const round = { round: this.#round++, pagesScanned: memoryPages, linkBytesPerSecond };
+    return measure.end({ bytesSent: this.bytesSent, encoded: this.encoded }, round, pageBytes);
   }
 }
 
@@ -448,14 +411,6 @@ interface Serving {
   readonly server: PageServer;
   readonly window: PushWindow;
   readonly ending: Promise<void>;
-  readonly measure: Measure;
+  readonly measure: RoundMeasure;
   readonly stateDigest: Promise<ArrayBuffer>;
-}
-
-interface Measure {
-  readonly startMs: number;
-  scanMs: number;
-  dirty: number;
-  readonly bytesSent: number;
-  readonly encoded: EncodedPages;
 }
