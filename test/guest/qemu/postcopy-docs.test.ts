@@ -89,8 +89,10 @@ describe.skipIf(reason !== undefined)(`docs/postcopy.md (${reason ?? "lab"})`, (
     expect((await diff.done).status, (await diff.done).stderr).toBe(0);
 
     const plan = await document.plan();
-    const files = { "/dev/shm/db": plan.paths.ram, "/run/db.qmp": plan.paths.monitor };
-    const mounted = document.pageferry("mount", { "/srv": folder, "/dev/shm/db": plan.paths.ram });
+    // Not in the machine's folder, which goes with it.
+    const memory = { "/dev/shm/db": `${folder}/memory` };
+    const files = { ...memory, "/run/db.qmp": plan.paths.monitor };
+    const mounted = document.pageferry("mount", { "/srv": folder, ...memory });
     await mounted.waitFor(/\n/);
     const machine = document.words("machine", files).map((word) => word.replace(/share=on$/, "share=off"));
     const restored = await document.start(plan, [...machine, ...restOf(plan), "-incoming", "defer"]);

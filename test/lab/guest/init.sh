@@ -49,8 +49,9 @@ mix)
   ;;
 esac
 
+# The writer may still have the fifo open from its last answer: that end is read, and then its answer waited for.
 ask_writer() {
-  kill -s "$1" "$writer" && read -r answer < /run/answers && echo "$answer"
+  kill -s "$1" "$writer" && until read -r answer < /run/answers; do :; done && echo "$answer"
 }
 
 echo READY
