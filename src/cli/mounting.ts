@@ -16,8 +16,15 @@ export async function mountUntilEnded(paths: readonly string[], mostReads?: numb
   try {
     await Promise.race([end, mounted.settled.then(() => end)]);
   } finally {
-    await mounted.unmount();
+    await mounted.unmount().catch(leave);
   }
+}
+
+/** A mount that does not go holds the process: on its way out it is tried once more. */
+async function leave(error: unknown): Promise<never> {
+  const { reportFailure } = await import("./failure.js");
+  reportFailure(error);
+  process.exit();
 }
 
 /** Resolves when the user wants it to end. Rejects when somebody else has taken the mount away: then nothing holds the process any more. */
