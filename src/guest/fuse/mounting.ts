@@ -202,7 +202,8 @@ function run(
 ): Promise<{ readonly status: number | null; readonly complaint: string }> {
   return new Promise((resolve, reject) => {
     const stdio = ["ignore", "ignore", "pipe", ...(descriptor === undefined ? [] : [descriptor])] as const;
-    const child = spawn(findProgram(program) ?? program, parameters, { stdio: [...stdio] });
+    // Not of this process's group: a key that ends this process must not end what unmounts its file.
+    const child = spawn(findProgram(program) ?? program, parameters, { stdio: [...stdio], detached: true });
     let complaint = "";
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       complaint = (complaint + printable(text)).slice(0, MAX_COMPLAINT_LENGTH);

@@ -4,6 +4,7 @@ import type { FuseRead } from "../../fuse/session.js";
 import { DEFAULT_MOST_READS } from "../chain/budget.js";
 import { glanceAtLength } from "./glance.js";
 import { LateSource } from "./late-source.js";
+import { Prefetch } from "./prefetch.js";
 import type { MountSource } from "./source.js";
 
 /** How far the kernel reads ahead: much, since everything is near. */
@@ -43,9 +44,15 @@ export async function mountImage(
   try {
     // Where the length is known already, the file is mounted while the source is loaded.
     const byteLength = length ?? (await source.byteLength);
-    const onRead = (read: FuseRead): void => source.read(read);
+    const ahead = new Prefetch(byteLength);
+    const onRead = (read: FuseRead): void => {
+      ahead.asked(read);
+      source.read(read);
+    };
     const file = await FuseFile.mount({ path, byteLength, maxReadBytes: MAX_READ_BYTES, onRead, onNotice });
+    source.settled.then(() => ahead.run(file, source)).catch(() => {});
     const unmount = async (): Promise<void> => {
+      ahead.end();
       await file.unmount();
       await source.close();
     };
@@ -56,7 +63,6 @@ export async function mountImage(
   }
 }
 
-/** Here is the place for what comes from elsewhere, by its address. */
 async function openSource(
   basePath: string,
   patchPaths: readonly string[],
