@@ -231,11 +231,11 @@ describe("a handover in doubt", () => {
       async send(bytes) {
         if (bytes[0] !== FrameType.commit) return await connection.send(bytes);
         commitsLost += 1;
-        setTimeout(() => connection.send(bytes).catch(() => {}), 500);
+        setTimeout(() => connection.send(bytes).catch(() => {}), 2000);
       },
     });
-    const options = { timeoutMs: 200 };
-    const destinationOptions = { timeoutMs: 3_000 };
+    const options = { timeoutMs: 1000 };
+    const destinationOptions = { timeoutMs: 10_000 };
     const { report, arrival } = await moveOne({ owners, options, destinationOptions, wrap, canReconnect: true });
     expect(commitsLost).toBe(1);
     expect(report.outcome).toBe("failed");
