@@ -48,7 +48,7 @@ export class LinkMeter {
 
   /** The destination has confirmed so many bytes, all together. A number that runs backwards is not believed. */
   confirmed(bytes: number, nowMs: number): void {
-    this.#bytes = Math.max(this.#bytes, bytes);
+    this.counted(bytes);
     const windowMs = nowMs - this.#startMs;
     const windowBytes = this.#bytes - this.#startBytes;
     if (windowMs < WINDOW_MS || windowBytes < LEAST_BYTES) return;
@@ -58,5 +58,10 @@ export class LinkMeter {
     if (isFull && this.#bytesPerSecond > 0) this.#bytesPerSecond += NEWEST * (rate - this.#bytesPerSecond);
     else this.#bytesPerSecond = Math.max(this.#bytesPerSecond, rate);
     this.#report(rate, isFull);
+  }
+
+  /** The same where something else measures the link. */
+  counted(bytes: number): void {
+    this.#bytes = Math.max(this.#bytes, bytes);
   }
 }

@@ -300,7 +300,7 @@ export class Migration extends EventTarget implements AsyncIterable<Progress> {
       residualBytes,
       transferredBytes: source.bytesSent,
       confirmedBytes: source.link.confirmedBytes,
-      linkBytesPerSecond: source.link.bytesPerSecond,
+      linkBytesPerSecond: source.linkBytesPerSecond,
       dirtyPagesPerSecond: this.#convergence.dirtyPagesPerSecond,
       estimatedTimeLeftMs: this.#timeLeft.update(this.#estimateMs(source, pagesScanned)),
     };

@@ -95,8 +95,9 @@ export class Source {
     this.link = new LinkMeter((bytesPerSecond, isFull) => choice?.observeLink(bytesPerSecond, isFull));
     this.#inbox = new Inbox(channel, timeoutMs, {
       confirmed: (bytes) => {
-        if (this.#serving === undefined) this.link.confirmed(Math.min(bytes, this.bytesSent), performance.now());
-        else this.#pushed(bytes, this.#serving);
+        const believed = Math.min(bytes, this.bytesSent);
+        if (this.#serving === undefined) this.link.confirmed(believed, performance.now());
+        else this.#pushed(believed, this.#serving);
       },
       wanted: (body) => {
         if (this.#serving !== undefined) return this.#serving.server.wanted(body);
@@ -139,6 +140,11 @@ export class Source {
 
   get encoded(): EncodedPages {
     return this.#encoder.encoded;
+  }
+
+  /** As measured by whatever is sent just now. */
+  get linkBytesPerSecond(): number {
+    return this.#serving?.window.bytesPerSecond ?? this.link.bytesPerSecond;
   }
 
   get memoryPages(): number {
@@ -347,6 +353,7 @@ export class Source {
 
   /** While pages are pushed, what is on its way is held back here, and so the window knows the link. */
   #pushed(bytes: number, { server, window }: Serving): void {
+    this.link.counted(bytes);
     server.confirmed(bytes);
     if (window.bytesPerSecond > 0) this.#encoder.compressionChoice?.observeLink(window.bytesPerSecond, true);
   }

@@ -70,4 +70,12 @@ describe("link meter", () => {
     link.confirmed(0, 200);
     expect([link.confirmedBytes, reports.length]).toEqual([1000 * KIB, 1]);
   });
+
+  it("counts what something else measures, and takes no rate from it", () => {
+    const { link, reports } = meter();
+    link.begin(0);
+    link.counted(3000 * KIB);
+    link.counted(1000 * KIB);
+    expect([link.bytesPerSecond, link.confirmedBytes, reports]).toEqual([0, 3000 * KIB, []]);
+  });
 });
