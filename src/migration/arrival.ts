@@ -134,7 +134,8 @@ export class ArrivalSession {
       throw new WireError("message-malformed", "The source wants to give the machine away before its memory is here.");
     }
     const state = this.#stateOf(stateBytes);
-    if (hex(new Uint8Array(await sha256(state))) !== stateDigest) throw differs("its state");
+    const hashing = sha256(state);
+    if (hex(new Uint8Array(await hashing)) !== stateDigest) throw differs("its state");
     let isRunning = false;
     const { lostAfterMs, timeoutMs } = this.#options;
     const client = new PageClient({
@@ -159,7 +160,7 @@ export class ArrivalSession {
     try {
       digest = await Promise.race([coming, endOf(lazy)]);
       verifier.catchUp();
-      if ((await digestOf(verifier.fingerprints, sha256(state))) !== digest) throw differs("its memory");
+      if ((await digestOf(verifier.fingerprints, hashing)) !== digest) throw differs("its memory");
     } catch (cause) {
       const { machine } = this.#announcement;
       throw new LostArrival({ machine, host, isMissing: (page) => client.isMissing(page) }, ofDestination(cause));

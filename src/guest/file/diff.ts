@@ -1,11 +1,8 @@
 import { DEFAULT_CACHE_BYTES } from "../../page/create.js";
-import { loadChecksum } from "../../wire/checksum.js";
-import { type DiffReport, writeDifference } from "./difference.js";
+import type { DiffReport } from "./difference.js";
 import { ImageFile } from "./image.js";
 import type { LeafCache } from "./leaf-cache.js";
-import { LeafDigests } from "./leaf-digests.js";
-import { OutputFile } from "./output.js";
-import { PatchWriter } from "./patch.js";
+import { writePatch } from "./write-patch.js";
 
 /** Options of {@link diffImages}. */
 export interface DiffOptions {
@@ -31,28 +28,11 @@ export async function diffImages(
   patchPath: string,
   { overwrite = false, cacheBytes = DEFAULT_CACHE_BYTES, leafCache, signal, onProgress }: DiffOptions = {},
 ): Promise<DiffReport> {
-  const checksum = await loadChecksum();
   const base = ImageFile.open(basePath);
   try {
     const next = ImageFile.open(nextPath);
     try {
-      const output = new OutputFile(patchPath, overwrite);
-      try {
-        const patch = new PatchWriter(output, checksum);
-        const leaves = { base: new LeafDigests(base.byteLength), next: new LeafDigests(next.byteLength) };
-        const report = await writeDifference(base, next, patch, {
-          cacheBytes,
-          onLeaf: (image, digest) => leaves[image].add(digest),
-          signal,
-          onProgress,
-        });
-        output.commit();
-        await leafCache?.keep(leaves.base);
-        await leafCache?.keep(leaves.next);
-        return report;
-      } finally {
-        output.discard();
-      }
+      return await writePatch(base, next, patchPath, { overwrite, cacheBytes, leafCache, signal, onProgress });
     } finally {
       next.close();
     }

@@ -1,5 +1,5 @@
-import { readSync, writeSync } from "node:fs";
 import { GuestError } from "../errors.js";
+import { readPadded, writeUpTo } from "../file/descriptor.js";
 import type { FaultReport, Host, LazyMemory, Machine } from "../guest.js";
 import { LazyRam } from "./ram.js";
 
@@ -96,20 +96,13 @@ class ImageMemory implements LazyMemory {
     return this.#ram.onFault;
   }
 
-  /** What lies behind the end reads as zeros. */
   readPages(firstPage: number, into: Uint8Array): void {
-    const position = firstPage * this.#pageBytes;
-    let done = 0;
-    for (let count = -1; done < into.length && count !== 0; done += count) {
-      count = readSync(this.#file, into, done, into.length - done, position + done);
-    }
-    into.fill(0, done);
+    readPadded(this.#file, firstPage * this.#pageBytes, into);
   }
 
   writePages(firstPage: number, from: Uint8Array): void {
     const position = firstPage * this.#pageBytes;
-    const end = Math.min(from.length, this.#byteLength - position);
-    for (let done = 0; done < end; ) done += writeSync(this.#file, from, done, end - done, position + done);
+    writeUpTo(this.#file, position, from, this.#byteLength - position);
   }
 
   arrived(firstPage: number, pageCount: number): void {

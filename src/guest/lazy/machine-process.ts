@@ -1,13 +1,11 @@
-import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { GuestError } from "../errors.js";
+import { HOST_PAGE_BYTES, PAGEMAP_ENTRY_BYTES, PAGEMAP_PRESENT, processes, procText } from "../proc.js";
 
 const STOP_TIMEOUT_MS = 5000;
 const RETRY_MS = 5;
-const HOST_PAGE_BYTES = 4096;
-const ENTRY_BYTES = 8;
-/** Of an entry's last byte. */
-const PRESENT = 0x80;
+/** Of the last byte of an entry of pagemap. */
 const SWAPPED = 0x40;
 const OF_A_FILE = 0x20;
 
@@ -31,8 +29,7 @@ export class MachineProcess {
   /** Those that map the file of that device, "0:47". Only root sees those of others. */
   static find(device: string): MachineProcess {
     const wanted = device.split(":").map(Number).join(":");
-    const pids = readdirSync("/proc").map(Number).filter(Number.isInteger);
-    return new MachineProcess(pids.flatMap((pid) => mappingsOf(pid, wanted)));
+    return new MachineProcess(processes().flatMap((pid) => mappingsOf(pid, wanted)));
   }
 
   get pids(): readonly number[] {
@@ -76,13 +73,12 @@ function overlayFrom({ pid, address, byteLength, offset }: Mapping, position: nu
   const end = Math.min(position + into.length, offset + byteLength);
   if (start >= end) return [];
   const first = address + start - offset;
-  const entries = new Uint8Array(((end - start) / HOST_PAGE_BYTES) * ENTRY_BYTES);
-  readAll(pid, "pagemap", (first / HOST_PAGE_BYTES) * ENTRY_BYTES, entries);
+  const entries = new Uint8Array(((end - start) / HOST_PAGE_BYTES) * PAGEMAP_ENTRY_BYTES);
+  readAll(pid, "pagemap", (first / HOST_PAGE_BYTES) * PAGEMAP_ENTRY_BYTES, entries);
   const own: number[] = [];
-  for (let page = 0; page < entries.length / ENTRY_BYTES; page++) {
-    // Layout: Documentation/admin-guide/mm/pagemap.rst of Linux.
-    const bits = entries[page * ENTRY_BYTES + ENTRY_BYTES - 1] as number;
-    if ((bits & (PRESENT | SWAPPED)) === 0 || (bits & OF_A_FILE) !== 0) continue;
+  for (let page = 0; page < entries.length / PAGEMAP_ENTRY_BYTES; page++) {
+    const bits = entries[page * PAGEMAP_ENTRY_BYTES + PAGEMAP_ENTRY_BYTES - 1] as number;
+    if ((bits & (PAGEMAP_PRESENT | SWAPPED)) === 0 || (bits & OF_A_FILE) !== 0) continue;
     const at = start - position + page * HOST_PAGE_BYTES;
     readAll(pid, "mem", first + page * HOST_PAGE_BYTES, into.subarray(at, at + HOST_PAGE_BYTES));
     own.push(at / HOST_PAGE_BYTES);
@@ -106,7 +102,7 @@ function readAll(pid: number, name: "mem" | "pagemap", position: number, into: U
 /** Layout: proc_pid_maps(5). */
 function mappingsOf(pid: number, device: string): Mapping[] {
   const mappings: Mapping[] = [];
-  for (const line of textOf(`/proc/${pid}/maps`).split("\n")) {
+  for (const line of procText(`/proc/${pid}/maps`).split("\n")) {
     const match = /^([0-9a-f]+)-([0-9a-f]+) \S+ ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) /.exec(line);
     if (match === null) continue;
     const numbers = match.slice(1).map((hex) => Number.parseInt(hex, 16)) as [number, number, number, number, number];
@@ -119,7 +115,7 @@ function mappingsOf(pid: number, device: string): Mapping[] {
 /** Stopped, ended, or waiting inside the kernel, for a page that will not come. (Layout: proc_pid_stat(5); the name may hold anything.) */
 function standsStill(pid: number): boolean {
   return tasksOf(pid).every((task) => {
-    const stat = textOf(`/proc/${pid}/task/${task}/stat`);
+    const stat = procText(`/proc/${pid}/task/${task}/stat`);
     return /^[TtDZX]?$/.test(stat.slice(stat.lastIndexOf(")") + 2)[0] ?? "");
   });
 }
@@ -128,16 +124,8 @@ function standsStill(pid: number): boolean {
 function tasksOf(pid: number): string[] {
   try {
     const tasks = readdirSync(`/proc/${pid}/task`);
-    return tasks.filter((task) => !/\) [ZX] /.test(textOf(`/proc/${pid}/task/${task}/stat`)));
+    return tasks.filter((task) => !/\) [ZX] /.test(procText(`/proc/${pid}/task/${task}/stat`)));
   } catch {
     return [];
-  }
-}
-
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
   }
 }

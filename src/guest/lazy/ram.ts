@@ -1,6 +1,7 @@
-import { closeSync, readSync, rmSync } from "node:fs";
+import { closeSync, rmSync } from "node:fs";
 import { GuestError } from "../errors.js";
 import { summarizeFaults } from "../faults.js";
+import { readPadded } from "../file/descriptor.js";
 import { deviceAt, fuseUnavailable } from "../fuse/mounting.js";
 import type { FaultReport, LazyMemory } from "../guest.js";
 import { LazyServerProcess } from "./connection.js";
@@ -170,14 +171,5 @@ export class LazyRam implements LazyMemory {
     const region = this.#regions.find((candidate) => candidate.index === index);
     if (this.#onFault === undefined || region === undefined) this.#early.push([index, firstPage, pageCount]);
     else this.#onFault(region.firstPage + firstPage, pageCount);
-  }
-}
-
-/** What lies behind the file's end is zeros. */
-function readPadded(file: number, position: number, into: Uint8Array): void {
-  for (let done = 0; done < into.length; ) {
-    const count = readSync(file, into, done, into.length - done, position + done);
-    if (count === 0) return void into.fill(0, done);
-    done += count;
   }
 }

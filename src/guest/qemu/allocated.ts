@@ -1,12 +1,9 @@
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, statfsSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync, readSync, statfsSync } from "node:fs";
 import { hasBit, setBit } from "../../kernel/bitmap.js";
+import { HOST_PAGE_BYTES, PAGEMAP_ENTRY_BYTES, PAGEMAP_PRESENT, processes, procText } from "../proc.js";
 import type { OpenRamFile, Ram } from "./ram.js";
 
-const HOST_PAGE_BYTES = 4096;
 const STAT_BLOCK_BYTES = 512;
-const ENTRY_BYTES = 8;
-/** Of the entry's last byte: the page is in memory, and mapped by the process. */
-const PRESENT = 0x80;
 
 /** Of statfs(2). */
 const TMPFS_MAGIC = 0x0102_1994;
@@ -54,8 +51,8 @@ export class AllocatedPages {
     if (entries === undefined) return false;
     let present = 0;
     let marked = 0;
-    for (let at = ENTRY_BYTES - 1, page = firstPage; at < entries.length; at += ENTRY_BYTES, page++) {
-      if (((entries[at] as number) & PRESENT) !== 0) {
+    for (let at = PAGEMAP_ENTRY_BYTES - 1, page = firstPage; at < entries.length; at += PAGEMAP_ENTRY_BYTES, page++) {
+      if (((entries[at] as number) & PAGEMAP_PRESENT) !== 0) {
         present += 1;
         marked += 1;
         setBit(bitmap, page);
@@ -86,12 +83,12 @@ function hasSwap(): boolean {
 
 /** Layout: `Documentation/admin-guide/mm/pagemap.rst` of Linux. Undefined where it may not be read, or the process is gone. */
 function readEntries(pid: number, address: number, pages: number): Uint8Array | undefined {
-  const entries = new Uint8Array(pages * ENTRY_BYTES);
+  const entries = new Uint8Array(pages * PAGEMAP_ENTRY_BYTES);
   let file: number | undefined;
   try {
     file = openSync(`/proc/${pid}/pagemap`, "r");
     for (let done = 0; done < entries.length; ) {
-      const position = (address / HOST_PAGE_BYTES) * ENTRY_BYTES + done;
+      const position = (address / HOST_PAGE_BYTES) * PAGEMAP_ENTRY_BYTES + done;
       const count = readSync(file, entries, done, entries.length - done, position);
       if (count === 0) return undefined;
       done += count;
@@ -112,7 +109,7 @@ function findMappings(ram: Ram): Mapping[] {
   });
   const found: Mapping[] = [];
   for (const pid of processes()) {
-    for (const line of mapsOf(pid)) {
+    for (const line of procText(`/proc/${pid}/maps`).split("\n")) {
       const match = /^([0-9a-f]+)-([0-9a-f]+) \S+ 0+ ([0-9a-f]+:[0-9a-f]+) (\d+)/.exec(line);
       if (match === null) continue;
       const [, start, end, device, inode] = match as unknown as [string, string, string, string, string];
@@ -131,20 +128,4 @@ function deviceOf(device: bigint): string {
   const minor = (device & 0xffn) | ((device >> 12n) & 0xffffff00n);
   const hex = (number: bigint): string => number.toString(16).padStart(2, "0");
   return `${hex(major)}:${hex(minor)}`;
-}
-
-function processes(): number[] {
-  try {
-    return readdirSync("/proc").map(Number).filter(Number.isInteger);
-  } catch {
-    return [];
-  }
-}
-
-function mapsOf(pid: number): string[] {
-  try {
-    return readFileSync(`/proc/${pid}/maps`, "utf8").split("\n");
-  } catch {
-    return [];
-  }
 }

@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, openSync, readSync, statSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, statSync } from "node:fs";
 import * as v from "valibot";
 import { GuestError } from "../errors.js";
+import { readPadded, writeUpTo } from "../file/descriptor.js";
 import { placeOf } from "../fuse/mounting.js";
 import type { MemoryRegion } from "../guest.js";
 import type { QmpClient } from "./qmp.js";
@@ -139,18 +140,13 @@ export class Ram {
   /** Copies whole pages, all of one file, into `into`. */
   readPages(firstPage: number, into: Uint8Array): void {
     const { file, position } = this.locate(firstPage);
-    for (let done = 0; done < into.length; ) {
-      const count = readSync(file, into, done, into.length - done, position + done);
-      if (count === 0) return void into.fill(0, done);
-      done += count;
-    }
+    readPadded(file, position, into);
   }
 
   /** Writes whole pages, all of one file. */
   writePages(firstPage: number, from: Uint8Array): void {
     const { file, position, byteLength } = this.locate(firstPage);
-    const end = Math.min(from.length, byteLength);
-    for (let done = 0; done < end; ) done += writeSync(file, from, done, end - done, position + done);
+    writeUpTo(file, position, from, byteLength);
   }
 
   /** Where a page begins, and how many bytes there are from there to the end of its file. */

@@ -1,11 +1,9 @@
 import { DEFAULT_CACHE_BYTES } from "../../../page/create.js";
-import { loadChecksum } from "../../../wire/checksum.js";
 import { GuestError } from "../../errors.js";
-import { type DiffReport, writeDifference } from "../difference.js";
+import type { DiffReport } from "../difference.js";
 import type { LeafCache } from "../leaf-cache.js";
-import { LeafDigests } from "../leaf-digests.js";
-import { OutputFile } from "../output.js";
-import { malformed, PatchWriter } from "../patch.js";
+import { malformed } from "../patch.js";
+import { writePatch } from "../write-patch.js";
 import { Chain, type ChainLink, ofPatch } from "./chain.js";
 import { ChainReader } from "./chain-reader.js";
 
@@ -41,23 +39,14 @@ export async function squashPatches(
       onProgress?.("reading the patches", done, total);
       signal?.throwIfAborted();
     });
-    const output = new OutputFile(outputPath, overwrite);
-    try {
-      const leaves = { base: new LeafDigests(base.byteLength), next: new LeafDigests(next.byteLength) };
-      const report = await writeDifference(base, next, new PatchWriter(output, await loadChecksum()), {
-        cacheBytes: DEFAULT_CACHE_BYTES,
-        onLeaf: (image, digest) => leaves[image].add(digest),
-        signal,
-        onProgress: (done, total) => onProgress?.("comparing the images", done, total),
-      });
-      check(chain, report);
-      output.commit();
-      await leafCache?.keep(leaves.base);
-      await leafCache?.keep(leaves.next);
-      return report;
-    } finally {
-      output.discard();
-    }
+    return await writePatch(base, next, outputPath, {
+      overwrite,
+      cacheBytes: DEFAULT_CACHE_BYTES,
+      leafCache,
+      signal,
+      onProgress: (done, total) => onProgress?.("comparing the images", done, total),
+      check: (report) => check(chain, report),
+    });
   } finally {
     chain.close();
   }
